@@ -1,0 +1,10 @@
+//! The rules of messaging, free of I/O and of any serialisation.
+//!
+//! *Invariant:* nothing in here imports another module of this crate. What the network and the
+//! database exchange lives in [`crate::wire`] and [`crate::store`], and converts from and to these types.
+
+pub mod clock;
+pub mod conversation;
+pub mod ids;
+pub mod message;
+pub mod user;

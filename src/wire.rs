@@ -1,0 +1,11 @@
+//! What others see: frames, bodies, event payloads, subjects, codes.
+//!
+//! The types here mirror the published contract and hold no rules; they convert from and to [`crate::domain`].
+
+pub mod error;
+pub mod event;
+pub mod metadata;
+pub mod objects;
+pub mod requests;
+pub mod subjects;
+pub mod time;

@@ -1,0 +1,293 @@
+//! The JSON of messages and conversations.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::domain;
+use crate::domain::conversation::{ContextType, ConversationType, Role};
+use crate::domain::message::MessageType;
+
+use super::time;
+
+/// Why text that claims to be one of our objects is not.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    #[error("not JSON of this object: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("unknown message type")]
+    MessageType,
+}
+
+/// A message. `seq` is absent in the log's `newMessage` (see [`super::event`]).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    pub id: Uuid,
+    pub conversation_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    pub sender_id: Uuid,
+    pub sender_name: Option<String>,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub content: String,
+    pub reply_to_message_id: Option<Uuid>,
+    pub reply_to: Option<ReplyTo>,
+    pub metadata: Box<RawValue>,
+    #[serde(default)]
+    pub mentions: Vec<Uuid>,
+    pub client_message_id: Option<String>,
+    pub is_edited: bool,
+    #[serde(with = "time::option")]
+    pub edited_at: Option<Timestamp>,
+    pub is_deleted: bool,
+    #[serde(with = "time::option")]
+    pub deleted_at: Option<Timestamp>,
+    #[serde(with = "time::option")]
+    pub expires_at: Option<Timestamp>,
+    pub reactions: serde_json::Map<String, serde_json::Value>,
+    #[serde(with = "time")]
+    pub created_at: Timestamp,
+    #[serde(with = "time")]
+    pub updated_at: Timestamp,
+    /// In answers to the sender only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+/// The quoted message.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplyTo {
+    pub id: Uuid,
+    pub sender_id: Uuid,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub content: String,
+}
+
+impl Message {
+    /// The wire form without `seq`, as it goes into the log.
+    pub fn unsequenced(message: domain::message::Message) -> Self {
+        let mut wire = Self::from(message);
+        wire.seq = None;
+        wire
+    }
+
+    /// Reads a message from the log; `seq` is the stream's for a new one.
+    pub fn into_domain(self, seq: u64) -> Result<domain::message::Message, ObjectError> {
+        let kind = MessageType::parse(&self.kind).ok_or(ObjectError::MessageType)?;
+        let reply_to = self.reply_to.map(ReplyTo::into_domain).transpose()?;
+        Ok(domain::message::Message {
+            id: self.id,
+            conversation_id: self.conversation_id,
+            seq,
+            sender_id: self.sender_id,
+            sender_name: self.sender_name,
+            kind,
+            content: self.content,
+            reply_to_message_id: self.reply_to_message_id,
+            reply_to,
+            metadata: self.metadata.get().to_owned(),
+            mentions: self.mentions,
+            client_message_id: self.client_message_id,
+            edited_at: self.edited_at,
+            deleted_at: self.deleted_at,
+            expires_at: self.expires_at,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+impl ReplyTo {
+    fn into_domain(self) -> Result<domain::message::ReplyPreview, ObjectError> {
+        Ok(domain::message::ReplyPreview {
+            id: self.id,
+            sender_id: self.sender_id,
+            kind: MessageType::parse(&self.kind).ok_or(ObjectError::MessageType)?,
+            content: self.content,
+        })
+    }
+}
+
+impl From<domain::message::Message> for Message {
+    fn from(m: domain::message::Message) -> Self {
+        Self {
+            id: m.id,
+            conversation_id: m.conversation_id,
+            seq: Some(m.seq),
+            sender_id: m.sender_id,
+            sender_name: m.sender_name,
+            kind: m.kind.as_str().to_owned(),
+            content: m.content,
+            reply_to_message_id: m.reply_to_message_id,
+            reply_to: m.reply_to.map(|r| ReplyTo {
+                id: r.id,
+                sender_id: r.sender_id,
+                kind: r.kind.as_str().to_owned(),
+                content: r.content,
+            }),
+            metadata: raw_object(m.metadata),
+            mentions: m.mentions,
+            client_message_id: m.client_message_id,
+            is_edited: m.edited_at.is_some(),
+            edited_at: m.edited_at,
+            is_deleted: m.deleted_at.is_some(),
+            deleted_at: m.deleted_at,
+            expires_at: m.expires_at,
+            reactions: serde_json::Map::new(),
+            created_at: m.created_at,
+            updated_at: m.updated_at,
+            status: None,
+        }
+    }
+}
+
+/// Metadata was checked when it came in; should it not be JSON all the same, it is shown as empty.
+fn raw_object(text: String) -> Box<RawValue> {
+    RawValue::from_string(text)
+        .or_else(|_| RawValue::from_string("{}".to_owned()))
+        .expect("{} is JSON")
+}
+
+/// The event, business or listing behind a conversation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Context {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub id: Uuid,
+    pub title: Option<String>,
+    pub image_url: Option<String>,
+    pub url: Option<String>,
+}
+
+/// One person in a conversation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Participant {
+    pub user_id: Uuid,
+    pub display_name: Option<String>,
+    pub avatar_url: Option<String>,
+    pub role: String,
+    pub is_online: bool,
+    #[serde(with = "time::option")]
+    pub last_seen_at: Option<Timestamp>,
+    pub last_read_message_id: Option<Uuid>,
+    pub last_read_seq: u64,
+    pub delivered_seq: u64,
+    #[serde(with = "time")]
+    pub joined_at: Timestamp,
+}
+
+/// What is the same for everyone who looks at a conversation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedConversation {
+    pub id: Uuid,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: Option<String>,
+    pub description: Option<String>,
+    pub avatar_url: Option<String>,
+    pub creator_id: Uuid,
+    pub context_type: Option<String>,
+    pub context_id: Option<Uuid>,
+    pub context: Option<Context>,
+    pub participants: Vec<Participant>,
+    pub participant_count: u32,
+    #[serde(with = "time")]
+    pub created_at: Timestamp,
+    #[serde(with = "time")]
+    pub updated_at: Timestamp,
+}
+
+/// A conversation as one user sees it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Conversation {
+    #[serde(flatten)]
+    pub shared: SharedConversation,
+    pub role: &'static str,
+    pub unread_count: u64,
+    pub is_pinned: bool,
+    pub is_muted: bool,
+    #[serde(with = "time::option")]
+    pub muted_until: Option<Timestamp>,
+    pub is_archived: bool,
+    pub last_message: Option<Message>,
+    #[serde(with = "time::option")]
+    pub last_message_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggested_message: Option<String>,
+}
+
+impl From<domain::conversation::Participant> for Participant {
+    fn from(p: domain::conversation::Participant) -> Self {
+        Self {
+            user_id: p.user_id,
+            display_name: p.display_name,
+            avatar_url: p.avatar_url,
+            role: p.role.as_str().to_owned(),
+            is_online: false,
+            last_seen_at: p.last_seen_at,
+            last_read_message_id: p.last_read_message_id,
+            last_read_seq: p.last_read_seq,
+            delivered_seq: p.delivered_seq,
+            joined_at: p.joined_at,
+        }
+    }
+}
+
+impl From<domain::conversation::Context> for Context {
+    fn from(c: domain::conversation::Context) -> Self {
+        Self {
+            kind: c.kind.as_str().to_owned(),
+            id: c.id,
+            title: c.title,
+            image_url: c.image_url,
+            url: c.url,
+        }
+    }
+}
+
+impl From<domain::conversation::Conversation> for SharedConversation {
+    fn from(c: domain::conversation::Conversation) -> Self {
+        Self {
+            id: c.id,
+            kind: ConversationType::as_str(c.kind).to_owned(),
+            title: c.title,
+            description: c.description,
+            avatar_url: c.avatar_url,
+            creator_id: c.creator_id,
+            context_type: c.context_type.map(|t| ContextType::as_str(t).to_owned()),
+            context_id: c.context_id,
+            context: c.context.map(Context::from),
+            participants: c.participants.into_iter().map(Participant::from).collect(),
+            participant_count: c.participant_count,
+            created_at: c.created_at,
+            updated_at: c.updated_at,
+        }
+    }
+}
+
+impl From<domain::conversation::View> for Conversation {
+    fn from(view: domain::conversation::View) -> Self {
+        let suggested_message = view.suggested_message();
+        Self {
+            shared: view.conversation.into(),
+            role: Role::as_str(view.role),
+            unread_count: view.unread_count,
+            is_pinned: view.is_pinned,
+            is_muted: view.is_muted,
+            muted_until: view.muted_until,
+            is_archived: view.is_archived,
+            last_message: view.last_message.map(Message::from),
+            last_message_at: view.last_message_at,
+            suggested_message,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The names on NATS.
+
+use uuid::Uuid;
+
+use crate::domain::ids::{ConversationId, partition};
+
+/// The stream that is the log.
+pub const CHAT_STREAM: &str = "CHAT";
+/// Every conversation's events.
+pub const CHAT_ALL: &str = "chat.*.*";
+/// Where events that could not be processed are kept for an operator.
+pub const DEAD_STREAM: &str = "DEAD";
+/// Every conversation's signals: typing and reads, at most once and never stored.
+pub const SIGNAL_ALL: &str = "signal.*.*";
+/// Core subject on which the persister tells how far Postgres is: the decimal `progress.last_seq`.
+pub const PROGRESS: &str = "progress.chat";
+
+/// The events of one conversation.
+pub fn chat(conversation: ConversationId) -> String {
+    format!("chat.{:02x}.{}", partition(conversation), conversation.as_hyphenated())
+}
+
+/// The signals of one conversation.
+pub fn signal(conversation: ConversationId) -> String {
+    format!("signal.{:02x}.{}", partition(conversation), conversation.as_hyphenated())
+}
+
+/// The dead letters of one consumer.
+pub fn dead(consumer: &str) -> String {
+    format!("dead.{consumer}")
+}
+
+/// The conversation of a `chat.` or `signal.` subject.
+pub fn conversation_of(subject: &str) -> Option<ConversationId> {
+    let (_, id) = subject.rsplit_once('.')?;
+    Uuid::try_parse(id).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_names_partition_and_conversation() {
+        let id: Uuid = "00000000-0000-4000-8000-00000000000a".parse().expect("a uuid");
+        assert_eq!(chat(id), "chat.0a.00000000-0000-4000-8000-00000000000a");
+        assert_eq!(conversation_of(&chat(id)), Some(id));
+        assert_eq!(conversation_of("chat.0a.x"), None);
+    }
+}
