@@ -6,5 +6,6 @@
 pub mod clock;
 pub mod conversation;
 pub mod ids;
+pub mod membership;
 pub mod message;
 pub mod user;

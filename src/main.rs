@@ -1,1 +1,5 @@
-fn main(){}
+mod domain;
+mod store;
+mod wire;
+
+fn main() {}

@@ -1,0 +1,236 @@
+//! History. Written by the persister alone; here it is only read.
+
+use deadpool_postgres::GenericClient;
+use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use crate::domain::conversation::Role;
+use crate::domain::ids::{ConversationId, MessageId, Seq, UserId};
+use crate::domain::message::{Message, MessageType, ReplyPreview};
+
+use super::{Store, StoreError, named, row, rows, signed, unsigned};
+
+/// What [`message`] reads; the table is `m`.
+macro_rules! message_columns {
+    () => {
+        "m.conversation_id, m.seq, m.id, m.sender_id, m.sender_name, m.type, m.content, \
+         m.reply_to_message_id, m.reply_to, m.metadata::text AS metadata, m.mentions, \
+         m.client_message_id, m.edited_at, m.deleted_at, m.expires_at, m.created_at, m.updated_at"
+    };
+}
+
+/// Some of a conversation's messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    pub messages: Vec<Message>,
+    /// Are there more in the direction of reading?
+    pub has_more: bool,
+}
+
+/// The column `reply_to`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReplyRow {
+    id: Uuid,
+    sender_id: Uuid,
+    #[serde(rename = "type")]
+    kind: String,
+    content: String,
+}
+
+impl From<&ReplyPreview> for ReplyRow {
+    fn from(reply: &ReplyPreview) -> Self {
+        Self {
+            id: reply.id,
+            sender_id: reply.sender_id,
+            kind: reply.kind.as_str().to_owned(),
+            content: reply.content.clone(),
+        }
+    }
+}
+
+impl TryFrom<ReplyRow> for ReplyPreview {
+    type Error = StoreError;
+
+    fn try_from(row: ReplyRow) -> Result<Self, StoreError> {
+        let kind = MessageType::parse(&row.kind)
+            .ok_or_else(|| StoreError::bug("unknown type of a quoted message"))?;
+        Ok(Self { id: row.id, sender_id: row.sender_id, kind, content: row.content })
+    }
+}
+
+pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
+    let reply: Option<Json<ReplyRow>> = row.try_get("reply_to")?;
+    Ok(Message {
+        id: row.try_get("id")?,
+        conversation_id: row.try_get("conversation_id")?,
+        seq: unsigned(row, "seq")?,
+        sender_id: row.try_get("sender_id")?,
+        sender_name: row.try_get("sender_name")?,
+        kind: named(row, "type", MessageType::parse)?,
+        content: row.try_get("content")?,
+        reply_to_message_id: row.try_get("reply_to_message_id")?,
+        reply_to: reply.map(|Json(reply)| reply.try_into()).transpose()?,
+        metadata: row.try_get("metadata")?,
+        mentions: row.try_get("mentions")?,
+        client_message_id: row.try_get("client_message_id")?,
+        edited_at: row.try_get("edited_at")?,
+        deleted_at: row.try_get("deleted_at")?,
+        expires_at: row.try_get("expires_at")?,
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+    })
+}
+
+/// The newest messages of several conversations, given their sequences.
+pub(super) async fn newest(
+    client: &impl GenericClient,
+    conversations: &[ConversationId],
+    seqs: &[i64],
+) -> Result<Vec<Message>, StoreError> {
+    let sql = concat!(
+        "SELECT ",
+        message_columns!(),
+        " FROM UNNEST($1::uuid[], $2::bigint[]) AS wanted(conversation_id, seq)
+          JOIN messages m USING (conversation_id, seq)"
+    );
+    rows(client, sql, &[&conversations, &seqs]).await?.iter().map(message).collect()
+}
+
+impl Store {
+    /// One message, whoever may see it.
+    pub async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
+        self.within(async {
+            let sql = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.id = $1");
+            row(&self.client().await?, sql, &[&id]).await?.as_ref().map(message).transpose()
+        })
+        .await
+    }
+
+    /// One message and what `user` may do in its conversation; without a role they are not in it.
+    ///
+    /// Both people of a direct conversation count as members here: whoever opened it has no power over
+    /// what the other one wrote.
+    pub async fn message_with_role(
+        &self,
+        id: MessageId,
+        user: UserId,
+    ) -> Result<Option<(Message, Option<Role>)>, StoreError> {
+        self.within(async {
+            let sql = concat!(
+                "SELECT CASE WHEN c.type = 'direct' AND p.role IS NOT NULL THEN 'member' ELSE p.role END AS role, ",
+                message_columns!(),
+                " FROM messages m
+                  LEFT JOIN conversations c ON c.id = m.conversation_id
+                  LEFT JOIN conversation_participants p
+                    ON p.conversation_id = m.conversation_id AND p.user_id = $2
+                  WHERE m.id = $1"
+            );
+            let Some(row) = row(&self.client().await?, sql, &[&id, &user]).await? else {
+                return Ok(None);
+            };
+            let role: Option<&str> = row.try_get("role")?;
+            Ok(Some((message(&row)?, role.and_then(Role::parse))))
+        })
+        .await
+    }
+
+    /// Newest first, older than `before` if given.
+    pub async fn messages_before(
+        &self,
+        conversation: ConversationId,
+        before: Option<Seq>,
+        limit: u32,
+    ) -> Result<History, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            message_columns!(),
+            " FROM messages m WHERE m.conversation_id = $1 AND m.seq < $2
+              ORDER BY m.seq DESC LIMIT $3"
+        );
+        self.within(async {
+            let before = before.map_or(i64::MAX, signed);
+            history(&self.client().await?, sql, conversation, before, limit).await
+        })
+        .await
+    }
+
+    /// Oldest first, newer than `after`.
+    pub async fn messages_after(
+        &self,
+        conversation: ConversationId,
+        after: Seq,
+        limit: u32,
+    ) -> Result<History, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            message_columns!(),
+            " FROM messages m WHERE m.conversation_id = $1 AND m.seq > $2
+              ORDER BY m.seq LIMIT $3"
+        );
+        self.within(async {
+            history(&self.client().await?, sql, conversation, signed(after), limit).await
+        })
+        .await
+    }
+
+    /// Newest first, the page of that number (from 1). It counts through what it skips, which the dense
+    /// counter of a message spares: `counter` would have to be indexed, and pages are for older clients.
+    pub async fn messages_page(
+        &self,
+        conversation: ConversationId,
+        page: u32,
+        limit: u32,
+    ) -> Result<History, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            message_columns!(),
+            " FROM messages m WHERE m.conversation_id = $1
+              ORDER BY m.seq DESC OFFSET $2 LIMIT $3"
+        );
+        self.within(async {
+            let skipped = i64::from(page.saturating_sub(1)) * i64::from(limit);
+            history(&self.client().await?, sql, conversation, skipped, limit).await
+        })
+        .await
+    }
+
+    /// Newest first, a message and about as many before as after it. `has_more` tells of older ones.
+    /// `None` if the message is not in the conversation.
+    pub async fn messages_around(
+        &self,
+        conversation: ConversationId,
+        id: MessageId,
+        limit: u32,
+    ) -> Result<Option<History>, StoreError> {
+        let Some(middle) = self.message(id).await? else { return Ok(None) };
+        if middle.conversation_id != conversation {
+            return Ok(None);
+        }
+        let newer = limit.saturating_sub(1) / 2;
+        let after = self.messages_after(conversation, middle.seq, newer).await?;
+        let seq = middle.seq;
+        let older = limit.saturating_sub(1).saturating_sub(after.messages.len() as u32);
+        let before = self.messages_before(conversation, Some(seq), older).await?;
+        let mut messages: Vec<Message> = after.messages.into_iter().rev().collect();
+        messages.push(middle);
+        messages.extend(before.messages);
+        Ok(Some(History { messages, has_more: before.has_more }))
+    }
+}
+
+/// One more than asked for tells whether there are more.
+async fn history(
+    client: &impl GenericClient,
+    sql: &str,
+    conversation: ConversationId,
+    bound: i64,
+    limit: u32,
+) -> Result<History, StoreError> {
+    let found = rows(client, sql, &[&conversation, &bound, &(i64::from(limit) + 1)]).await?;
+    let has_more = found.len() > limit as usize;
+    let messages = found.iter().take(limit as usize).map(message).collect::<Result<_, _>>()?;
+    Ok(History { messages, has_more })
+}
