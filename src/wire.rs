@@ -5,6 +5,7 @@
 pub mod error;
 pub mod event;
 
+pub mod metadata;
 pub mod objects;
 pub mod requests;
 pub mod subjects;
