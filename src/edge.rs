@@ -1,10 +1,94 @@
 //! The only role that talks to clients: REST, WebSocket and Socket.IO in, subjects out, and back.
+//!
+//! In: `http` and `ws` read requests, `messages` and `conversations` apply the rules, the bus publishes. Out:
+//! the tail hands what the log holds to the `hub`, which queues it for connections.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::bus::log::Log;
+use crate::bus::publish::Publisher;
+use crate::bus::{self, tail};
+use crate::domain::clock::SharedClock;
+use crate::domain::ids::Seq;
+use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Sampler;
+
+pub mod arrivals;
 pub mod auth;
+pub mod conversations;
 pub mod error;
 pub mod freshness;
 pub mod http;
 pub mod hub;
+pub mod limits;
 pub mod messages;
 pub mod outbox;
+pub mod reads;
+pub mod signals;
+pub mod start;
 pub mod ws;
+
+/// What an operator may set; 0 turns a limit off.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub max_content_chars: usize,
+    pub max_group_participants: u32,
+    pub max_connections_per_user: usize,
+    pub max_frame_bytes: usize,
+    pub max_queued_frames: usize,
+    /// Conversations that a connection hears; the ones with the newest activity where a user has more.
+    pub max_conversations_per_user: u32,
+    /// New connections of this node in a second; more of them wait.
+    pub connects_per_second: u32,
+    /// How long after sending a message may be edited; zero for ever.
+    pub edit_window: Duration,
+    /// The server's ping; a peer that is silent for two of them is closed.
+    pub heartbeat: Duration,
+    /// Clients of a draining node come back spread over this.
+    pub drain_window: Duration,
+    pub request_body_limit: usize,
+    pub cors_origins: Vec<String>,
+}
+
+/// Everything that a request needs.
+pub struct Edge {
+    pub settings: Settings,
+    pub store: Store,
+    pub auth: auth::Authenticator,
+    pub limits: limits::Limits,
+    pub hub: Arc<hub::Hub>,
+    pub publisher: Publisher,
+    /// The log on the connection for reads.
+    pub log: Log,
+    /// The connection for signals.
+    pub signals: bus::Client,
+    pub arrivals: arrivals::Arrivals,
+    pub reads: reads::Reads,
+    pub typing: signals::Typing,
+    /// How far Postgres is.
+    pub persisted: watch::Receiver<Seq>,
+    pub tail: watch::Receiver<tail::Status>,
+    pub clock: SharedClock,
+    pub metrics: Arc<Metrics>,
+    /// Database connections that may be held while announcements are published.
+    pub announcing: Semaphore,
+    pub gate: ws::admission::Gate,
+    pub sampler: Sampler,
+    /// Open sockets and what works for them; waited for at the end.
+    pub sessions: TaskTracker,
+    /// Set when the node is about to leave.
+    pub draining: AtomicBool,
+}
+
+impl Edge {
+    /// Is the node about to leave? Then new sends are better made elsewhere.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}

@@ -10,6 +10,7 @@
 pub mod connect;
 pub mod conversations;
 pub mod error;
+pub mod leadership;
 pub mod lists;
 pub mod markers;
 pub mod messages;
@@ -17,6 +18,7 @@ pub mod migrate;
 pub mod outbox;
 pub mod participants;
 pub mod progress;
+pub mod projection;
 pub mod users;
 
 use std::future::Future;

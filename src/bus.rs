@@ -1,0 +1,20 @@
+//! NATS: the log and the signals.
+//!
+//! *Invariant:* no other module names `async_nats`. Roles meet on the subjects of [`crate::wire::subjects`]
+//! and never call one another.
+
+pub mod connect;
+pub mod dead_letter;
+pub mod error;
+pub mod log;
+pub mod progress;
+pub mod publish;
+pub mod pull;
+pub mod reads;
+pub mod signals;
+pub mod tail;
+pub mod topology;
+
+pub use async_nats::Client;
+pub use async_nats::jetstream::Context;
+pub use error::BusError;

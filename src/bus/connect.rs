@@ -1,0 +1,122 @@
+//! Connections to NATS.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use tracing::{error, info, warn};
+
+use super::BusError;
+
+/// Where NATS is and who we are there.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// One or several servers of one cluster.
+    pub urls: Vec<String>,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    /// A `.creds` file (JWT and nkey), instead of user and password.
+    pub creds_file: Option<PathBuf>,
+    /// Certificate authorities for `tls://` servers, beside the system's.
+    pub tls_ca: Option<PathBuf>,
+    /// Client certificate and key.
+    pub tls_identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// How long the first connection may take. A process that cannot reach NATS at boot says so and ends, so
+/// that whoever started it sees it; one that loses NATS later waits for as long as it takes.
+const FIRST_CONNECT: Duration = Duration::from_secs(15);
+
+/// Messages that a subscription may hold before the client drops the next one. The largest pull in this
+/// crate asks for 4,096 at a time and has one request waiting, so 16,384 leaves room for two more.
+const SUBSCRIPTION_CAPACITY: usize = 16_384;
+
+/// Commands that may wait for the connection's writer. At 15,000 messages a second this is a quarter of a
+/// second; beyond it publishers wait, which is the back-pressure that we want.
+const CLIENT_CAPACITY: usize = 4_096;
+
+/// Connects; `name` says in the server's monitoring what the connection is for.
+///
+/// # Errors
+/// [`BusError::Unavailable`] when no server answers within [`FIRST_CONNECT`], [`BusError::Refused`] when an
+/// address or a credentials file cannot be read.
+pub async fn connect(settings: &Settings, name: &str) -> Result<Client, BusError> {
+    let addresses = settings
+        .urls
+        .iter()
+        .map(|url| url.parse::<ServerAddr>().map_err(|e| BusError::refused(format!("{url}: {e}"))))
+        .collect::<Result<Vec<_>, _>>()?;
+    let connecting = options(settings, name).await?.connect(addresses);
+    match tokio::time::timeout(FIRST_CONNECT, connecting).await {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(cause)) => Err(BusError::unavailable(cause)),
+        Err(_) => Err(BusError::unavailable("no answer within 15 s")),
+    }
+}
+
+async fn options(settings: &Settings, name: &str) -> Result<ConnectOptions, BusError> {
+    let label = name.to_owned();
+    let mut options = ConnectOptions::new()
+        .name(name)
+        .client_capacity(CLIENT_CAPACITY)
+        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .ping_interval(Duration::from_secs(5))
+        .request_timeout(Some(Duration::from_secs(3)))
+        // The subjects are ours and built from UUIDs; checking each on every publish buys nothing.
+        .skip_subject_validation(true)
+        .max_reconnects(None)
+        .reconnect_delay_callback(reconnect_delay)
+        .event_callback(move |event| {
+            let label = label.clone();
+            async move { log_event(&label, event) }
+        });
+    if let (Some(user), Some(password)) = (&settings.user, &settings.password) {
+        options = options.user_and_password(user.clone(), password.clone());
+    }
+    if let Some(file) = &settings.creds_file {
+        options = options
+            .credentials_file(file)
+            .await
+            .map_err(|e| BusError::refused(format!("credentials file {}: {e}", file.display())))?;
+    }
+    if let Some(ca) = &settings.tls_ca {
+        options = options.add_root_certificates(ca.clone()).require_tls(true);
+    }
+    if let Some((certificate, key)) = &settings.tls_identity {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    Ok(options)
+}
+
+/// At once, then 100 ms doubling to 2 s: a restarted server is found quickly, a dead one not hammered.
+fn reconnect_delay(attempts: usize) -> Duration {
+    if attempts <= 1 {
+        return Duration::ZERO;
+    }
+    let doublings = u32::try_from(attempts - 2).unwrap_or(u32::MAX).min(5);
+    Duration::from_millis(100 * 2_u64.pow(doublings)).min(Duration::from_secs(2))
+}
+
+fn log_event(connection: &str, event: Event) {
+    match event {
+        Event::Connected => info!(connection, "NATS connected"),
+        Event::Disconnected => warn!(connection, "NATS disconnected"),
+        // Permission violations arrive only here.
+        Event::ServerError(cause) => error!(connection, %cause, "NATS server error"),
+        Event::ClientError(cause) => error!(connection, %cause, "NATS client error"),
+        Event::SlowConsumer(sid) => error!(connection, sid, "NATS subscription overflowed"),
+        Event::LameDuckMode => info!(connection, "NATS server is leaving; moving on"),
+        Event::Draining | Event::Closed => info!(connection, "NATS connection closing"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reconnects_start_at_once_and_settle_at_two_seconds() {
+        let delays: Vec<_> = (1..=9).map(|n| reconnect_delay(n).as_millis()).collect();
+        assert_eq!(delays, [0, 100, 200, 400, 800, 1600, 2000, 2000, 2000]);
+    }
+}

@@ -1,0 +1,287 @@
+//! Publishing to the log.
+//!
+//! One task reads all PubAcks from one inbox and completes what waits for them; one timer looks after all
+//! time-outs. A request per publish (a timer, a channel and a map entry each) costs more than the publish
+//! itself, and in async-nats an unanswered one is never forgotten.
+//!
+//! **Order.** Publishes leave in the order of the calls. When one goes unanswered, or finds no leader, the
+//! publisher *stalls*: what comes later waits behind it, the oldest is sent again with the same
+//! `Nats-Msg-Id` until the stream answers, and then the rest follow in their order. The stream's duplicate
+//! window makes sending again harmless.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, HeaderMap, Message, StatusCode};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::ids::{ConversationId, Seq};
+use crate::telemetry::metrics::Metrics;
+use crate::wire::event::{EVENT_HEADER, EventKind};
+use crate::wire::subjects;
+
+use super::BusError;
+use super::log::TRACE_HEADER;
+
+mod ack;
+mod pending;
+
+use pending::{Pending, Queue};
+
+/// What to publish.
+pub struct Record {
+    pub conversation: ConversationId,
+    pub kind: EventKind,
+    /// The stream stores one of several with the same id within its duplicate window.
+    pub msg_id: String,
+    pub payload: Bytes,
+    /// A W3C `traceparent`, when the request is traced.
+    pub trace: Option<String>,
+}
+
+/// The stream's acceptance: from here on the event is not lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    pub seq: Seq,
+    /// The stream had it already; `seq` is the original's.
+    pub duplicate: bool,
+    /// How often it was sent.
+    pub attempts: u32,
+}
+
+/// Called once, with the outcome. It runs on the task that reads acknowledgements: it must not block.
+pub type Completion = Box<dyn FnOnce(Result<Stored, BusError>) + Send>;
+
+/// How the publisher waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How long a publish is tried before it fails as unavailable. An election takes 4 to 9 s.
+    pub retry_for: Duration,
+    /// How long one attempt may go unanswered. Long enough for a slow disk, short enough to try several
+    /// times while an election runs.
+    pub attempt: Duration,
+}
+
+/// How often time-outs are looked at while anything waits: a twentieth of the default attempt.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Publishes that may wait for their acknowledgement. At 15,000 a second it is four seconds of traffic: more
+/// than any healthy stream takes, and less than an outage would bring.
+const MAX_PENDING: usize = 65_536;
+
+/// Bytes that may wait. 65,536 messages of 1 KiB; a few of the largest cannot take all memory either.
+const MAX_PENDING_BYTES: usize = 64 << 20;
+
+/// Publishes to the log. Cheap to clone.
+#[derive(Clone)]
+pub struct Publisher {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    /// Acknowledgements arrive on `<inbox>.<token>`.
+    inbox: String,
+    queue: parking_lot::Mutex<Queue>,
+    /// Wakes the time-out loop when the queue is no longer empty.
+    filled: Notify,
+    /// Keeps the order of calls into the client equal to the order of tokens.
+    order: tokio::sync::Mutex<()>,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+}
+
+impl Publisher {
+    /// Makes a publisher on a connection of its own, and the work that must run beside it.
+    ///
+    /// # Errors
+    /// [`BusError::Unavailable`] when the inbox cannot be subscribed to.
+    pub async fn start(
+        client: Client,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, Driver), BusError> {
+        let inbox = client.new_inbox();
+        let acks =
+            client.subscribe(format!("{inbox}.*")).await.map_err(BusError::unavailable)?;
+        let shared = Arc::new(Shared {
+            client,
+            inbox,
+            queue: parking_lot::Mutex::new(Queue::new(MAX_PENDING, MAX_PENDING_BYTES)),
+            filled: Notify::new(),
+            order: tokio::sync::Mutex::new(()),
+            settings,
+            metrics,
+        });
+        Ok((Self { shared: shared.clone() }, Driver { shared, acks }))
+    }
+
+    /// Sends a record; `done` learns the outcome. Returns when the record has its place in the order, so
+    /// that calls made one after another are stored in that order.
+    pub async fn submit(&self, record: Record, done: Completion) {
+        self.shared.submit(record, done).await;
+    }
+
+    /// Sends a record and waits for the outcome.
+    ///
+    /// # Errors
+    /// [`BusError::Unavailable`] after `retry_for`, [`BusError::Overloaded`], or [`BusError::Refused`].
+    pub async fn publish(&self, record: Record) -> Result<Stored, BusError> {
+        let (done, outcome) = tokio::sync::oneshot::channel();
+        let completion = Box::new(move |result| {
+            // The caller may have gone away meanwhile; the event is stored all the same.
+            let _ = done.send(result);
+        });
+        self.submit(record, completion).await;
+        outcome.await.unwrap_or_else(|_| Err(BusError::unavailable("the publisher has stopped")))
+    }
+
+    /// Publishes that wait for an acknowledgement now.
+    pub fn in_flight(&self) -> usize {
+        self.shared.queue.lock().len()
+    }
+}
+
+impl Shared {
+    async fn submit(&self, record: Record, done: Completion) {
+        let now = Instant::now();
+        let pending = Pending {
+            subject: subjects::chat(record.conversation),
+            headers: headers(&record),
+            payload: record.payload,
+            done,
+            deadline: now + self.settings.retry_for,
+            sent_at: Some(now),
+            attempts: 1,
+        };
+        // Held over the hand-over to the client's queue, which is the order on the wire. It is not held
+        // over any round trip: the client's queue is drained by its own task.
+        let order = self.order.lock().await;
+        let admitted = self.queue.lock().push(pending);
+        let (token, sent) = match admitted {
+            Ok(admitted) => admitted,
+            Err(done) => return done(Err(BusError::Overloaded)),
+        };
+        self.filled.notify_one();
+        let Some((subject, headers, payload)) = sent else {
+            return; // Stalled: the driver sends it in its turn.
+        };
+        self.send(token, subject, headers, payload).await;
+        drop(order);
+    }
+
+    /// Hands a message to the connection. A failure needs no handling here: without an acknowledgement the
+    /// attempt times out and is repeated.
+    async fn send(&self, token: u64, subject: String, headers: HeaderMap, payload: Bytes) {
+        if self.client.connection_state() != async_nats::connection::State::Connected {
+            // The client would queue it, and send it at a time when it may long have been given up.
+            self.queue.lock().unsent(token);
+            return;
+        }
+        let reply = format!("{}.{token}", self.inbox);
+        let sending =
+            self.client.publish_with_reply_and_headers(subject, reply, headers, payload);
+        // Should the connection break just now, the client's queue can fill up; waiting longer than an
+        // attempt would only delay the decision to fail.
+        if tokio::time::timeout(self.settings.attempt, sending).await.is_err() {
+            self.queue.lock().unsent(token);
+        }
+    }
+
+    fn acknowledged(&self, token: u64, message: &Message) {
+        if message.status == Some(StatusCode::NO_RESPONDERS) {
+            self.queue.lock().unsent(token);
+            return;
+        }
+        match ack::parse(&message.payload) {
+            Ok((seq, duplicate)) => {
+                let taken = self.queue.lock().take(token);
+                if let Some(pending) = taken {
+                    self.metrics.published.inc();
+                    let attempts = pending.attempts;
+                    (pending.done)(Ok(Stored { seq, duplicate, attempts }));
+                }
+            }
+            Err(ack::Failure::Temporary(cause)) => {
+                tracing::debug!(cause, "a publish was turned away; it will be tried again");
+                self.queue.lock().unsent(token);
+            }
+            Err(ack::Failure::Final(cause)) => {
+                let taken = self.queue.lock().take(token);
+                if let Some(pending) = taken {
+                    (pending.done)(Err(BusError::Refused(cause)));
+                }
+            }
+        }
+    }
+
+    /// Fails what has waited too long and sends again what needs it.
+    async fn sweep(&self) {
+        let now = Instant::now();
+        let expired = self.queue.lock().expired(now);
+        for pending in expired {
+            (pending.done)(Err(BusError::unavailable("no acknowledgement in time")));
+        }
+        let order = self.order.lock().await;
+        let due = self.queue.lock().due(now, self.settings.attempt);
+        for resend in due {
+            self.metrics.publish_retries.inc();
+            self.send(resend.token, resend.subject, resend.headers, resend.payload).await;
+        }
+        drop(order);
+    }
+}
+
+fn headers(record: &Record) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(async_nats::header::NATS_MESSAGE_ID, record.msg_id.as_str());
+    headers.insert(EVENT_HEADER, record.kind.as_str());
+    if let Some(trace) = &record.trace {
+        headers.insert(TRACE_HEADER, trace.as_str());
+    }
+    headers
+}
+
+/// The work beside a [`Publisher`]: reads acknowledgements and watches over time-outs.
+pub struct Driver {
+    shared: Arc<Shared>,
+    acks: async_nats::Subscriber,
+}
+
+impl Driver {
+    /// Runs until cancelled; what still waits then fails as unavailable.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let sweeper = self.shared.clone();
+        let sweeping = async move {
+            loop {
+                if sweeper.queue.lock().is_empty() {
+                    sweeper.filled.notified().await;
+                }
+                tokio::time::sleep(TICK).await;
+                sweeper.sweep().await;
+            }
+        };
+        let skip = self.shared.inbox.len() + 1;
+        let reading = async {
+            while let Some(message) = self.acks.next().await {
+                let token = message.subject.get(skip..).and_then(|t| t.parse().ok());
+                if let Some(token) = token {
+                    self.shared.acknowledged(token, &message);
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sweeping => {}
+            () = reading => {}
+        }
+        let abandoned = self.shared.queue.lock().close();
+        for pending in abandoned {
+            (pending.done)(Err(BusError::unavailable("shutting down")));
+        }
+    }
+}

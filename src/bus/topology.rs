@@ -1,0 +1,274 @@
+//! The streams that must exist, from `nats/topology.toml`, reconciled without ever destroying data.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream::{self, context::GetStreamErrorKind, stream};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::domain::ids::Seq;
+
+use super::BusError;
+use super::log::EPOCH_KEY;
+
+/// The file, compiled in.
+const TOPOLOGY: &str = include_str!("../../nats/topology.toml");
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Topology {
+    stream: Vec<Spec>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spec {
+    name: String,
+    description: String,
+    subjects: Vec<String>,
+    max_age_days: u64,
+    duplicate_window_seconds: u64,
+    max_message_bytes: i32,
+    allow_direct: bool,
+    epoch: bool,
+}
+
+/// How a stream compares with what it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    Missing,
+    AsWanted,
+    /// What differs, a sentence each.
+    Differs(Vec<String>),
+}
+
+/// A stream and how it stands.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub stream: String,
+    pub standing: Standing,
+    /// Events stored, bytes on disk and last sequence, where it exists.
+    pub state: Option<(u64, u64, Seq)>,
+}
+
+/// What [`apply`] did to a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    Created,
+    Updated,
+    Unchanged,
+}
+
+/// Compares NATS with the file.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer.
+pub async fn show(client: &Client, replicas: usize) -> Result<Vec<Row>, BusError> {
+    let context = jetstream::new(client.clone());
+    let mut rows = Vec::new();
+    for spec in specs() {
+        let found = find(&context, &spec.name).await?;
+        rows.push(match found {
+            None => Row { stream: spec.name, standing: Standing::Missing, state: None },
+            Some(info) => {
+                let differences = differences(&info.config, &spec.config(replicas));
+                Row {
+                    stream: spec.name,
+                    standing: match differences.is_empty() {
+                        true => Standing::AsWanted,
+                        false => Standing::Differs(differences),
+                    },
+                    state: Some((info.state.messages, info.state.bytes, info.state.last_sequence)),
+                }
+            }
+        });
+    }
+    Ok(rows)
+}
+
+/// Makes NATS agree with the file.
+///
+/// A new log begins above `persisted`, the last sequence that Postgres holds, so that sequences never go back
+/// even when the stream was lost.
+///
+/// # Errors
+/// [`BusError::Refused`] when agreeing would destroy data (a shorter retention, a subject dropped): change the
+/// stream by hand if that is meant. [`BusError::Unavailable`] without an answer.
+pub async fn apply(
+    client: &Client,
+    replicas: usize,
+    persisted: Seq,
+) -> Result<Vec<(String, Applied)>, BusError> {
+    let context = jetstream::new(client.clone());
+    let mut done = Vec::new();
+    for spec in specs() {
+        let applied = match find(&context, &spec.name).await? {
+            None => create(&context, &spec, replicas, persisted).await?,
+            Some(info) => update(&context, &spec, replicas, info.config).await?,
+        };
+        done.push((spec.name, applied));
+    }
+    Ok(done)
+}
+
+async fn create(
+    context: &jetstream::Context,
+    spec: &Spec,
+    replicas: usize,
+    persisted: Seq,
+) -> Result<Applied, BusError> {
+    let mut config = spec.config(replicas);
+    if spec.epoch {
+        // Twelve hex digits: 48 random bits are enough to tell the few epochs of one installation apart.
+        let epoch = Uuid::new_v4().simple().to_string()[..12].to_owned();
+        config.metadata.insert(EPOCH_KEY.to_owned(), epoch);
+        config.first_sequence = (persisted > 0).then_some(persisted + 1);
+    }
+    match context.create_stream(config).await {
+        Ok(_) => Ok(Applied::Created),
+        // Another node was faster; what it made is compared at its own start and at our next one.
+        Err(_) if find(context, &spec.name).await?.is_some() => Ok(Applied::Unchanged),
+        Err(cause) => Err(BusError::refused(format!("creating {}: {cause}", spec.name))),
+    }
+}
+
+async fn update(
+    context: &jetstream::Context,
+    spec: &Spec,
+    replicas: usize,
+    current: stream::Config,
+) -> Result<Applied, BusError> {
+    let wanted = spec.config(replicas);
+    if differences(&current, &wanted).is_empty() {
+        return Ok(Applied::Unchanged);
+    }
+    if let Some(loss) = would_destroy(&current, &wanted) {
+        return Err(BusError::refused(format!(
+            "{}: {loss}; this would destroy data, so change the stream by hand if you mean it",
+            spec.name
+        )));
+    }
+    // Only what the file names is changed; what an operator added (placement, metadata) stays.
+    let merged = stream::Config {
+        description: wanted.description,
+        subjects: wanted.subjects,
+        max_age: wanted.max_age,
+        duplicate_window: wanted.duplicate_window,
+        max_message_size: wanted.max_message_size,
+        allow_direct: wanted.allow_direct,
+        num_replicas: wanted.num_replicas,
+        ..current
+    };
+    context
+        .update_stream(merged)
+        .await
+        .map_err(|cause| BusError::refused(format!("updating {}: {cause}", spec.name)))?;
+    Ok(Applied::Updated)
+}
+
+async fn find(context: &jetstream::Context, name: &str) -> Result<Option<stream::Info>, BusError> {
+    match context.get_stream(name).await {
+        Ok(stream) => Ok(Some(stream.cached_info().clone())),
+        Err(cause) => match cause.kind() {
+            GetStreamErrorKind::JetStream(refusal) if refusal.code() == 404 => Ok(None),
+            GetStreamErrorKind::JetStream(refusal) if refusal.code() < 500 => {
+                Err(BusError::refused(refusal))
+            }
+            _ => Err(BusError::unavailable(cause)),
+        },
+    }
+}
+
+fn specs() -> Vec<Spec> {
+    let topology: Topology = toml::from_str(TOPOLOGY).expect("the compiled-in topology is valid");
+    topology.stream
+}
+
+impl Spec {
+    fn config(&self, replicas: usize) -> stream::Config {
+        stream::Config {
+            name: self.name.clone(),
+            description: Some(self.description.clone()),
+            subjects: self.subjects.clone(),
+            max_age: Duration::from_secs(self.max_age_days * 24 * 3600),
+            duplicate_window: Duration::from_secs(self.duplicate_window_seconds),
+            max_message_size: self.max_message_bytes,
+            allow_direct: self.allow_direct,
+            num_replicas: replicas,
+            retention: stream::RetentionPolicy::Limits,
+            storage: stream::StorageType::File,
+            metadata: HashMap::new(),
+            ..Default::default()
+        }
+    }
+}
+
+fn differences(current: &stream::Config, wanted: &stream::Config) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut compare = |what: &str, is: String, should: String| {
+        if is != should {
+            found.push(format!("{what} is {is}, wanted {should}"));
+        }
+    };
+    let days = |d: Duration| format!("{} s", d.as_secs());
+    let sorted = |subjects: &[String]| {
+        let mut subjects = subjects.to_vec();
+        subjects.sort();
+        subjects.join(" ")
+    };
+    compare("subjects", sorted(&current.subjects), sorted(&wanted.subjects));
+    compare("max_age", days(current.max_age), days(wanted.max_age));
+    compare("duplicate_window", days(current.duplicate_window), days(wanted.duplicate_window));
+    compare(
+        "max_message_bytes",
+        current.max_message_size.to_string(),
+        wanted.max_message_size.to_string(),
+    );
+    compare("allow_direct", current.allow_direct.to_string(), wanted.allow_direct.to_string());
+    compare("replicas", current.num_replicas.to_string(), wanted.num_replicas.to_string());
+    compare(
+        "description",
+        current.description.clone().unwrap_or_default(),
+        wanted.description.clone().unwrap_or_default(),
+    );
+    found
+}
+
+fn would_destroy(current: &stream::Config, wanted: &stream::Config) -> Option<String> {
+    // A max_age of zero keeps everything.
+    let shorter = !wanted.max_age.is_zero()
+        && (current.max_age.is_zero() || wanted.max_age < current.max_age);
+    if shorter {
+        return Some("its retention would become shorter".to_owned());
+    }
+    let dropped = current.subjects.iter().find(|s| !wanted.subjects.contains(s))?;
+    Some(format!("the subject {dropped} would be dropped"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_names_the_log_and_the_dead_letters() {
+        let names: Vec<_> = specs().into_iter().map(|s| s.name).collect();
+        assert_eq!(names, ["CHAT", "DEAD"]);
+    }
+
+    #[test]
+    fn a_shorter_retention_counts_as_destruction_and_a_longer_one_does_not() {
+        let spec = specs().remove(0);
+        let wanted = spec.config(1);
+        let mut current = spec.config(1);
+        assert!(differences(&current, &wanted).is_empty());
+        current.max_age += Duration::from_secs(1);
+        assert!(would_destroy(&current, &wanted).is_some());
+        current.max_age = Duration::from_secs(1);
+        assert!(would_destroy(&current, &wanted).is_none());
+        assert_eq!(differences(&current, &wanted).len(), 1);
+        current.max_age = Duration::ZERO;
+        assert!(would_destroy(&current, &wanted).is_some());
+    }
+}

@@ -1,0 +1,258 @@
+//! From the log and the signals to the connections of this node.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use parking_lot::RwLock;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::bus::log::{Entry, LogEvent};
+use crate::bus::signals::Signal;
+use crate::bus::tail;
+use crate::domain::ids::{ConversationId, Seq, UserId};
+use crate::telemetry::metrics::{Metrics, Protocol};
+use crate::wire::error::CloseCode;
+use crate::wire::event::{Change, EventKind, splice_seq};
+
+pub mod frames;
+pub mod queue;
+pub mod registry;
+pub mod ring;
+
+use frames::{Event, ListUpdate, Shared};
+use queue::{Frame, Pushed};
+use registry::{Admitted, Connection, Registry};
+use ring::{Kept, Ring};
+
+/// Routes events to connections and keeps the recent ones.
+pub struct Hub {
+    epoch: String,
+    registry: Registry,
+    ring: RwLock<Ring>,
+    metrics: Arc<Metrics>,
+}
+
+impl Hub {
+    pub fn new(epoch: &str, ring: ring::Limits, metrics: Arc<Metrics>) -> Self {
+        Self {
+            epoch: epoch.to_owned(),
+            registry: Registry::default(),
+            ring: RwLock::new(Ring::new(ring)),
+            metrics,
+        }
+    }
+
+    /// The first half of every cursor.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Who is connected and hears what.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Adds a connection; the oldest of its user gives way when there are more than `max`.
+    pub fn admit(&self, connection: &Arc<Connection>, max: usize) -> Admitted {
+        let admitted = self.registry.admit(connection, max);
+        if let Some(displaced) = &admitted.displaced {
+            displaced.queue.close(CloseCode::TooMany);
+        }
+        admitted
+    }
+
+    /// The data of a recent event.
+    pub fn recent(&self, seq: Seq) -> Option<Bytes> {
+        self.ring.read().get(seq).map(|kept| kept.data.clone())
+    }
+
+    /// Tells every connection something and closes it then.
+    pub fn close_all(&self, code: CloseCode, farewell: impl Fn(&Connection) -> Option<Frame>) {
+        for connection in self.registry.all() {
+            if let Some(frame) = farewell(&connection) {
+                connection.queue.send(frame);
+            }
+            connection.queue.close(code);
+        }
+    }
+
+    /// Passes a signal on to those who hear the conversation, or to the one user that it names.
+    pub fn signal(&self, signal: &Signal) {
+        let event =
+            Event { name: &signal.event, cursor: None, data: &signal.payload, stored_at: 0 };
+        let update = ListUpdate { kind: None, conversation: signal.conversation, updated_at: "" };
+        let mut shared = Shared::default();
+        let pass_on = |connection: &Arc<Connection>| {
+            if signal.except_connection != Some(connection.id) {
+                let frame = shared.of(connection.protocol, &event, &update);
+                self.count(connection.queue.send(frame));
+            }
+        };
+        match signal.only_user {
+            Some(user) => self.registry.connections_of(user, pass_on),
+            None => self.registry.receivers(signal.conversation, pass_on),
+        }
+    }
+
+    fn route(&self, event: LogEvent, woken: &mut Vec<Arc<Connection>>) {
+        let membership = Membership::of(&event);
+        if let Some(membership) = &membership {
+            membership.gained(|user| self.registry.gained(user, event.conversation));
+        }
+        let kept = keep(&event);
+        if self.ring.read().is_void(&kept) {
+            return;
+        }
+        let updated_at = || {
+            let at = Timestamp::from_nanosecond(i128::from(event.stored_at));
+            at.map(crate::wire::time::format).unwrap_or_default()
+        };
+        let mut list_time = String::new();
+        let mut shared = Shared::default();
+        self.registry.receivers(event.conversation, |connection| {
+            if connection.protocol == Protocol::SocketIo && list_time.is_empty() {
+                list_time = updated_at();
+            }
+            let frame = shared.of(
+                connection.protocol,
+                &Event {
+                    name: event.kind.as_str(),
+                    cursor: Some((&self.epoch, event.seq)),
+                    data: &kept.data,
+                    stored_at: event.stored_at,
+                },
+                &ListUpdate {
+                    kind: Some(event.kind),
+                    conversation: event.conversation,
+                    updated_at: &list_time,
+                },
+            );
+            let pushed = connection.queue.push(frame);
+            self.count(pushed);
+            if matches!(pushed, Pushed::First | Pushed::Overflow) {
+                woken.push(connection.clone());
+            }
+        });
+        if let Some(membership) = &membership {
+            membership.lost(|user| self.registry.lost(user, event.conversation));
+        }
+        self.ring.write().push(kept);
+    }
+
+    fn count(&self, pushed: Pushed) {
+        if pushed == Pushed::Overflow {
+            self.metrics.queue_overflow.inc();
+        }
+    }
+}
+
+/// The tail's receiver; the one task that routes.
+pub struct Fanout(pub Arc<Hub>);
+
+impl tail::Receiver for Fanout {
+    async fn deliver(&mut self, entries: Vec<Entry>) {
+        let mut woken = Vec::new();
+        for entry in entries {
+            match entry {
+                Ok(event) => self.0.route(event, &mut woken),
+                // The persister parks it and says so.
+                Err(malformed) => tracing::debug!(seq = malformed.seq, "not an event; not routed"),
+            }
+        }
+        for connection in woken {
+            connection.queue.wake();
+        }
+        let (events, bytes) = self.0.ring.read().size();
+        self.0.metrics.ring_events.set(i64::try_from(events).unwrap_or(i64::MAX));
+        self.0.metrics.ring_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    fn reattached(&mut self) {
+        self.0.metrics.tail_restarts.inc();
+    }
+}
+
+/// The event as the ring keeps it and clients get it.
+fn keep(event: &LogEvent) -> Kept {
+    #[derive(Deserialize)]
+    struct Target {
+        seq: Seq,
+    }
+    let data = match event.kind {
+        EventKind::NewMessage => splice_seq(&event.payload, event.seq),
+        _ => event.payload.clone(),
+    };
+    let target = match event.kind {
+        EventKind::MessageUpdated | EventKind::MessageDeleted => {
+            serde_json::from_slice::<Target>(&event.payload).ok().map(|t| t.seq)
+        }
+        _ => None,
+    };
+    Kept { seq: event.seq, conversation: event.conversation, kind: event.kind, data, target }
+}
+
+/// Who comes and who goes with an event.
+struct Membership {
+    change: Change,
+    users: Vec<UserId>,
+}
+
+impl Membership {
+    fn of(event: &LogEvent) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Changed {
+            change: Change,
+            #[serde(default)]
+            user_ids: Vec<Uuid>,
+        }
+        if event.kind != EventKind::ConversationUpdated {
+            return None;
+        }
+        let changed: Changed = serde_json::from_slice(&event.payload).ok()?;
+        Some(Self { change: changed.change, users: changed.user_ids })
+    }
+
+    fn gained(&self, apply: impl Fn(UserId)) {
+        if matches!(self.change, Change::Created | Change::ParticipantsAdded) {
+            self.users.iter().copied().for_each(apply);
+        }
+    }
+
+    fn lost(&self, apply: impl Fn(UserId)) {
+        if self.change == Change::ParticipantsRemoved {
+            self.users.iter().copied().for_each(apply);
+        }
+    }
+}
+
+/// What a connection's owner calls at its end, however it ends.
+pub struct Attached {
+    hub: Arc<Hub>,
+    connection: Arc<Connection>,
+}
+
+impl Attached {
+    pub fn new(hub: Arc<Hub>, connection: Arc<Connection>) -> Self {
+        hub.metrics.connections.of(connection.protocol).inc();
+        Self { hub, connection }
+    }
+
+    /// A conversation that this connection asked to hear, or no longer to hear.
+    pub fn hears(&self, conversation: ConversationId, on: bool) {
+        if on {
+            self.hub.registry.hear(conversation, &self.connection);
+        } else {
+            self.hub.registry.unhear(conversation, |other| other.id == self.connection.id);
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.hub.registry.remove(&self.connection);
+        self.hub.metrics.connections.of(self.connection.protocol).dec();
+    }
+}

@@ -1,0 +1,182 @@
+//! The outbound queue of one connection: bounded, drained as a whole.
+//!
+//! The connection's task takes everything at once and writes it in one go, so what became ready together leaves
+//! together. Whoever fills the queue decides when to wake the task: the fan-out wakes each connection once a
+//! chunk of events, not once an event.
+
+use std::collections::VecDeque;
+use std::task::Poll;
+
+use axum::extract::ws::Utf8Bytes;
+use futures_util::task::AtomicWaker;
+
+use crate::wire::error::CloseCode;
+
+/// One thing to write.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// Shared by all receivers of the same protocol.
+    pub text: Utf8Bytes,
+    /// A second packet that belongs to it (Socket.IO's list update), counted as one with it.
+    pub companion: Option<Utf8Bytes>,
+    /// When the log stored the event (nanoseconds since 1970); 0 for replies and signals.
+    pub stored_at: i64,
+}
+
+impl Frame {
+    /// A reply or a signal.
+    pub fn plain(text: impl Into<Utf8Bytes>) -> Self {
+        Self { text: text.into(), companion: None, stored_at: 0 }
+    }
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is the first that waits: the connection must be woken.
+    First,
+    /// Others wait already.
+    Behind,
+    /// The queue was full: the connection closes now, and its client resumes.
+    Overflow,
+    /// The connection is closing.
+    Closed,
+}
+
+#[derive(Default)]
+struct State {
+    frames: VecDeque<Frame>,
+    closing: Option<CloseCode>,
+}
+
+/// Frames on their way to one socket.
+pub struct Queue {
+    state: parking_lot::Mutex<State>,
+    waker: AtomicWaker,
+    limit: usize,
+}
+
+/// What [`Queue::take`] found.
+pub enum Taken {
+    Frames,
+    /// Nothing more will come; close with this code.
+    Close(CloseCode),
+}
+
+impl Queue {
+    /// At most `limit` frames wait; 0 means no limit of its own, for tests and benchmarks.
+    pub fn new(limit: usize) -> Self {
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        Self { state: parking_lot::Mutex::default(), waker: AtomicWaker::new(), limit }
+    }
+
+    /// Adds a frame without waking the connection; see [`Queue::wake`].
+    pub fn push(&self, frame: Frame) -> Pushed {
+        let mut state = self.state.lock();
+        if state.closing.is_some() {
+            return Pushed::Closed;
+        }
+        if state.frames.len() >= self.limit {
+            // The log is the buffer: what waits here is dropped, the client comes back with its cursor.
+            state.frames = VecDeque::new();
+            state.closing = Some(CloseCode::TooSlow);
+            return Pushed::Overflow;
+        }
+        state.frames.push_back(frame);
+        if state.frames.len() == 1 { Pushed::First } else { Pushed::Behind }
+    }
+
+    /// Adds a frame and wakes the connection if needed.
+    pub fn send(&self, frame: Frame) -> Pushed {
+        let pushed = self.push(frame);
+        if matches!(pushed, Pushed::First | Pushed::Overflow) {
+            self.wake();
+        }
+        pushed
+    }
+
+    /// Wakes the connection's task.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Lets what waits go out and closes then. The first reason stands.
+    pub fn close(&self, code: CloseCode) {
+        self.state.lock().closing.get_or_insert(code);
+        self.wake();
+    }
+
+    /// Waits until there is something to take. For one task at a time.
+    pub async fn ready(&self) {
+        std::future::poll_fn(|context| {
+            self.waker.register(context.waker());
+            let state = self.state.lock();
+            let idle = state.frames.is_empty() && state.closing.is_none();
+            if idle { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+
+    /// Waits until the queue overflowed: the one reason to interrupt a write that does not get on.
+    pub async fn overflowed(&self) {
+        std::future::poll_fn(|context| {
+            self.waker.register(context.waker());
+            let overflowed = self.state.lock().closing == Some(CloseCode::TooSlow);
+            if overflowed { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Moves everything that waits into `out`.
+    pub fn take(&self, out: &mut VecDeque<Frame>) -> Taken {
+        let mut state = self.state.lock();
+        if state.frames.is_empty() {
+            return state.closing.map_or(Taken::Frames, Taken::Close);
+        }
+        std::mem::swap(&mut state.frames, out);
+        Taken::Frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame() -> Frame {
+        Frame::plain("x")
+    }
+
+    #[test]
+    fn only_the_first_frame_asks_for_a_wake() {
+        let queue = Queue::new(3);
+        assert_eq!(queue.push(frame()), Pushed::First);
+        assert_eq!(queue.push(frame()), Pushed::Behind);
+        let mut out = VecDeque::new();
+        assert!(matches!(queue.take(&mut out), Taken::Frames));
+        assert_eq!(out.len(), 2);
+        assert_eq!(queue.push(frame()), Pushed::First);
+    }
+
+    #[test]
+    fn a_full_queue_drops_what_waits_and_closes_as_too_slow() {
+        let queue = Queue::new(2);
+        queue.push(frame());
+        queue.push(frame());
+        assert_eq!(queue.push(frame()), Pushed::Overflow);
+        assert_eq!(queue.push(frame()), Pushed::Closed);
+        let mut out = VecDeque::new();
+        assert!(matches!(queue.take(&mut out), Taken::Close(CloseCode::TooSlow)));
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn closing_lets_what_waits_go_out_first() {
+        let queue = Queue::new(2);
+        queue.push(frame());
+        queue.close(CloseCode::Draining);
+        let mut out = VecDeque::new();
+        assert!(matches!(queue.take(&mut out), Taken::Frames));
+        out.clear();
+        assert!(matches!(queue.take(&mut out), Taken::Close(CloseCode::Draining)));
+    }
+}

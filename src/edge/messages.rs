@@ -1,0 +1,360 @@
+//! Sending, editing and deleting: the rules before the log.
+
+use bytes::Bytes;
+
+use crate::bus::publish::{Record, Stored};
+use crate::bus::{BusError, reads};
+use crate::domain::conversation::Role;
+use crate::domain::ids::{
+    ConversationId, MessageId, Seq, UserId, fresh_message_id, named_message_id,
+};
+use crate::domain::message::{ChangeRefused, Message, ReplyPreview, may_delete, may_edit, preview};
+use crate::telemetry::trace::TraceParent;
+use crate::wire::error::{ApiError, Code};
+use crate::wire::event::{EventKind, MessageDeleted, splice_seq};
+use crate::wire::objects;
+use crate::wire::requests::{SendMessage, validate_content};
+
+use super::auth::Caller;
+use super::{Edge, freshness};
+
+/// A message that may be published.
+pub struct Prepared {
+    pub id: MessageId,
+    pub conversation: ConversationId,
+    pub msg_id: String,
+    /// The message's JSON without `seq`, as the log holds it.
+    pub payload: Bytes,
+    pub trace: Option<String>,
+}
+
+/// What became of a send before the log.
+pub enum Preparation {
+    Publish(Prepared),
+    /// A resend of a message that was accepted long ago.
+    Already(Box<objects::Message>),
+}
+
+/// An accepted message.
+pub struct Sent {
+    pub message: objects::Message,
+    /// It was new; otherwise this was a retry of one already accepted.
+    pub created: bool,
+}
+
+/// The status of a message right after its acceptance.
+const SENT: &str = "sent";
+
+/// Checks a send and gives the message its id.
+///
+/// # Errors
+/// `rate_limited`, `invalid`, `not_a_participant`, `unavailable`.
+pub async fn prepare(
+    edge: &Edge,
+    caller: &Caller,
+    request: SendMessage,
+    trace: Option<TraceParent>,
+) -> Result<Preparation, ApiError> {
+    edge.limits.message(caller.user_id)?;
+    let valid = request.validate(edge.settings.max_content_chars)?;
+    let conversation = request.conversation_id;
+    participates(edge, caller.user_id, conversation).await?;
+    let (id, msg_id) = match &request.client_message_id {
+        Some(name) => {
+            (named_message_id(caller.user_id, name), format!("{}:{name}", caller.user_id))
+        }
+        None => {
+            let id = fresh_message_id();
+            (id, id.to_string())
+        }
+    };
+    if valid.is_resend
+        && let Some(message) = edge.store.message(id).await.map_err(super::error::store)?
+    {
+        return already(message, caller.user_id, conversation)
+            .map(|message| Preparation::Already(Box::new(message)));
+    }
+    let reply_to = match request.reply_to_message_id {
+        Some(quoted) => Some(quote(edge, conversation, quoted).await?),
+        None => None,
+    };
+    let now = edge.clock.now();
+    let message = Message {
+        id,
+        conversation_id: conversation,
+        seq: 0,
+        sender_id: caller.user_id,
+        sender_name: caller.name.clone(),
+        kind: valid.kind,
+        content: request.content,
+        reply_to_message_id: request.reply_to_message_id,
+        reply_to,
+        metadata: valid.metadata,
+        mentions: valid.mentions,
+        client_message_id: request.client_message_id,
+        edited_at: None,
+        deleted_at: None,
+        expires_at: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let payload = json(&objects::Message::unsequenced(message))?;
+    let trace = trace.map(|t| t.to_string());
+    Ok(Preparation::Publish(Prepared { id, conversation, msg_id, payload, trace }))
+}
+
+impl Prepared {
+    /// What goes to the log.
+    pub fn record(&self) -> Record {
+        Record {
+            conversation: self.conversation,
+            kind: EventKind::NewMessage,
+            msg_id: self.msg_id.clone(),
+            payload: self.payload.clone(),
+            trace: self.trace.clone(),
+        }
+    }
+}
+
+/// Sends a message and waits for its acceptance.
+///
+/// # Errors
+/// As [`prepare`], and `unavailable` when the log does not accept it in time.
+pub async fn send(
+    edge: &Edge,
+    caller: &Caller,
+    request: SendMessage,
+    trace: Option<TraceParent>,
+) -> Result<Sent, ApiError> {
+    let began = tokio::time::Instant::now();
+    let prepared = match prepare(edge, caller, request, trace).await? {
+        Preparation::Publish(prepared) => prepared,
+        Preparation::Already(message) => return Ok(Sent { message: *message, created: false }),
+    };
+    let stored = edge
+        .publisher
+        .publish(prepared.record())
+        .await
+        .map_err(|cause| publish_failed(edge, &cause))?;
+    edge.metrics.accept_to_puback.observe(began.elapsed());
+    if is_repeat(&stored) {
+        let message = original(edge, caller.user_id, &prepared, stored.seq).await?;
+        return Ok(Sent { message, created: false });
+    }
+    Ok(Sent { message: accepted(&prepared.payload, stored.seq)?, created: true })
+}
+
+/// Did the stream know the message from an earlier request? One that this request had to send twice is its own.
+pub fn is_repeat(stored: &Stored) -> bool {
+    stored.duplicate && stored.attempts <= 1
+}
+
+/// The message of an earlier request with the same id.
+///
+/// # Errors
+/// `conflict` when that was in another conversation, `unavailable`.
+pub async fn original(
+    edge: &Edge,
+    sender: UserId,
+    prepared: &Prepared,
+    seq: Seq,
+) -> Result<objects::Message, ApiError> {
+    if let Some(data) = edge.hub.recent(seq) {
+        return same_conversation(parse(&data)?, prepared.conversation);
+    }
+    let stored = reads::payload_at(&edge.log, seq).await.map_err(|c| super::error::bus(&c))?;
+    if let Some(payload) = stored {
+        return same_conversation(accepted(&payload, seq)?, prepared.conversation);
+    }
+    // Erased meanwhile: Postgres has the tombstone.
+    match edge.store.message(prepared.id).await.map_err(super::error::store)? {
+        Some(message) => already(message, sender, prepared.conversation),
+        None => Err(ApiError::unavailable()),
+    }
+}
+
+/// The answer's message for an accepted payload.
+fn accepted(payload: &[u8], seq: Seq) -> Result<objects::Message, ApiError> {
+    parse(&splice_seq(payload, seq))
+}
+
+fn parse(data: &[u8]) -> Result<objects::Message, ApiError> {
+    let mut message: objects::Message = serde_json::from_slice(data).map_err(|cause| {
+        tracing::error!(%cause, "a message of the log cannot be read");
+        ApiError::internal()
+    })?;
+    message.status = Some(SENT.to_owned());
+    Ok(message)
+}
+
+fn already(
+    message: Message,
+    sender: UserId,
+    conversation: ConversationId,
+) -> Result<objects::Message, ApiError> {
+    if message.sender_id != sender {
+        // The id is derived from the sender, so this is somebody else's only by a collision of hashes.
+        return Err(ApiError::new(Code::Conflict, "this clientMessageId cannot be used"));
+    }
+    let mut message = objects::Message::from(message);
+    message.status = Some(SENT.to_owned());
+    same_conversation(message, conversation)
+}
+
+fn same_conversation(
+    message: objects::Message,
+    conversation: ConversationId,
+) -> Result<objects::Message, ApiError> {
+    if message.conversation_id == conversation {
+        Ok(message)
+    } else {
+        let detail = "this clientMessageId was used for a message in another conversation";
+        Err(ApiError::new(Code::Conflict, detail))
+    }
+}
+
+/// Gives a message new content.
+///
+/// # Errors
+/// `invalid`, `not_found`, `forbidden` for what others wrote or after the window, `conflict` for a tombstone.
+pub async fn edit(
+    edge: &Edge,
+    caller: &Caller,
+    id: MessageId,
+    content: String,
+) -> Result<objects::Message, ApiError> {
+    edge.limits.message(caller.user_id)?;
+    let (mut message, _) = current(edge, caller.user_id, id).await?;
+    let now = edge.clock.now();
+    may_edit(&message, caller.user_id, now, edge.settings.edit_window).map_err(refused)?;
+    validate_content(message.kind, &content, edge.settings.max_content_chars)?;
+    message.content = content;
+    message.edited_at = Some(now);
+    message.updated_at = now;
+    let conversation = message.conversation_id;
+    let message = objects::Message::from(message);
+    publish(edge, conversation, EventKind::MessageUpdated, json(&message)?).await?;
+    Ok(message)
+}
+
+/// Turns a message into a tombstone.
+///
+/// # Errors
+/// `not_found`, `forbidden` unless the sender or an admin asks.
+pub async fn delete(
+    edge: &Edge,
+    caller: &Caller,
+    id: MessageId,
+) -> Result<objects::Message, ApiError> {
+    edge.limits.message(caller.user_id)?;
+    let (mut message, role) = current(edge, caller.user_id, id).await?;
+    may_delete(&message, caller.user_id, role).map_err(refused)?;
+    if message.deleted_at.is_none() {
+        let deleted = MessageDeleted {
+            message_id: id,
+            conversation_id: message.conversation_id,
+            seq: message.seq,
+        };
+        publish(edge, message.conversation_id, EventKind::MessageDeleted, json(&deleted)?).await?;
+        message.bury(edge.clock.now());
+    }
+    Ok(message.into())
+}
+
+/// The message as it is now, with the caller's role. What is not there for the caller is not found.
+async fn current(edge: &Edge, user: UserId, id: MessageId) -> Result<(Message, Role), ApiError> {
+    let load = || async { edge.store.message_with_role(id, user).await.map_err(super::error::store) };
+    match load().await? {
+        Some((message, _)) => freshness::conversation(edge, message.conversation_id).await,
+        // It may have been acknowledged a moment ago.
+        None => freshness::everything(edge).await,
+    }
+    match load().await? {
+        Some((message, Some(role))) => Ok((message, role)),
+        _ => Err(ApiError::message_not_found()),
+    }
+}
+
+async fn quote(
+    edge: &Edge,
+    conversation: ConversationId,
+    id: MessageId,
+) -> Result<ReplyPreview, ApiError> {
+    let load = || async { edge.store.message(id).await.map_err(super::error::store) };
+    let found = match load().await? {
+        Some(message) => Some(message),
+        None => {
+            freshness::conversation(edge, conversation).await;
+            load().await?
+        }
+    };
+    let quoted = found.filter(|message| message.conversation_id == conversation);
+    let Some(quoted) = quoted else {
+        return Err(ApiError::field("replyToMessageId", "names no message of this conversation"));
+    };
+    Ok(ReplyPreview {
+        id,
+        sender_id: quoted.sender_id,
+        kind: quoted.kind,
+        content: preview(&quoted.content),
+    })
+}
+
+/// Is the user in the conversation? Those who are connected here are known without asking anyone.
+///
+/// # Errors
+/// `not_a_participant`, `unavailable`.
+pub async fn participates(
+    edge: &Edge,
+    user: UserId,
+    conversation: ConversationId,
+) -> Result<(), ApiError> {
+    if edge.hub.registry().is_participant(user, conversation) {
+        return Ok(());
+    }
+    match edge.store.membership(conversation, user).await.map_err(super::error::store)? {
+        Some(_) => Ok(()),
+        None => Err(ApiError::not_a_participant()),
+    }
+}
+
+async fn publish(
+    edge: &Edge,
+    conversation: ConversationId,
+    kind: EventKind,
+    payload: Bytes,
+) -> Result<(), ApiError> {
+    let msg_id = fresh_message_id().to_string();
+    let record = Record { conversation, kind, msg_id, payload, trace: None };
+    let stored = edge.publisher.publish(record).await;
+    stored.map(|_| ()).map_err(|cause| publish_failed(edge, &cause))
+}
+
+/// The answer to a publish that failed; counted here, for every protocol.
+pub fn publish_failed(edge: &Edge, cause: &BusError) -> ApiError {
+    let error = super::error::bus(cause);
+    edge.metrics.publish_failed(error.code.as_str());
+    error
+}
+
+fn refused(why: ChangeRefused) -> ApiError {
+    match why {
+        ChangeRefused::NotAllowed => {
+            ApiError::new(Code::Forbidden, "only its sender may do this to a message")
+        }
+        ChangeRefused::TooLate => {
+            ApiError::new(Code::Forbidden, "the time for editing this message has passed")
+        }
+        ChangeRefused::Deleted => ApiError::new(Code::Conflict, "the message was deleted"),
+        ChangeRefused::System => {
+            ApiError::new(Code::Forbidden, "system messages cannot be edited")
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Bytes, ApiError> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|cause| {
+        tracing::error!(%cause, "an event cannot be written");
+        ApiError::internal()
+    })
+}

@@ -1,0 +1,147 @@
+//! WebSockets: the native protocol and Socket.IO on the same session.
+//!
+//! `native` and `socketio` open a connection and translate frames; `ops` does what a frame asks; `session` reads,
+//! writes and watches over one connection; `writer` puts what is ready into the socket in one go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+
+use crate::wire::error::{ApiError, CloseCode};
+
+use super::Edge;
+
+pub mod admission;
+pub mod native;
+pub mod ops;
+pub mod reply;
+pub mod session;
+pub mod socketio;
+pub mod writer;
+
+/// Both buffers of a connection. The library's default of 128 KiB would make 136 KiB of every idle connection
+/// (measured); most frames are under 1 KiB, and larger ones grow the buffer while they last.
+const BUFFER: usize = 4 << 10;
+/// Bytes that may be written and not yet taken by the kernel: the outbound queue at the largest frames that
+/// the log can hold would be more, but a batch that large belongs to a reader that is too slow.
+const MAX_WRITE_BUFFER: usize = 16 << 20;
+/// How long a client may take to say who it is.
+const OPENING: Duration = Duration::from_secs(10);
+
+/// The routes of both protocols, for the main listener and for one of their own.
+pub fn routes() -> Router<Arc<Edge>> {
+    Router::new()
+        .route("/messaging/ws", get(native_upgrade))
+        .route("/socket.io/", any(socketio_upgrade))
+        .route("/socket.io", any(socketio_upgrade))
+}
+
+async fn native_upgrade(
+    State(edge): State<Arc<Edge>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade.protocols([native::SUBPROTOCOL]),
+        Err(rejection) => return rejection.into_response(),
+    };
+    if let Err(error) = edge.gate.pass().await {
+        return refuse(&error);
+    }
+    let token = bearer(&headers).or_else(|| native::token_in_subprotocols(&headers));
+    let cursor = query.as_deref().and_then(|query| parameter(query, "cursor"));
+    accept(&edge, upgrade, move |edge, socket| native::open(edge, socket, token, cursor))
+}
+
+async fn socketio_upgrade(
+    State(edge): State<Arc<Edge>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Response {
+    let query = query.unwrap_or_default();
+    let upgrade = match (socketio::check(&query), upgrade) {
+        (Err(refusal), _) => return refusal.into_response(),
+        (Ok(()), Err(rejection)) => return rejection.into_response(),
+        (Ok(()), Ok(upgrade)) => upgrade,
+    };
+    if let Err(error) = edge.gate.pass().await {
+        return refuse(&error);
+    }
+    let token = bearer(&headers);
+    accept(&edge, upgrade, move |edge, socket| socketio::open(edge, socket, token))
+}
+
+/// Upgrades, and lets `open` have the socket. The process waits for it at its end.
+fn accept<F, Fut>(edge: &Arc<Edge>, upgrade: WebSocketUpgrade, open: F) -> Response
+where
+    F: FnOnce(Arc<Edge>, WebSocket) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send,
+{
+    let max_frame = match edge.settings.max_frame_bytes {
+        0 => usize::MAX,
+        bytes => bytes,
+    };
+    let edge = edge.clone();
+    let running = edge.sessions.token();
+    upgrade
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_message_size(max_frame)
+        .max_frame_size(max_frame)
+        .on_failed_upgrade(|cause| tracing::debug!(%cause, "a WebSocket upgrade failed"))
+        .on_upgrade(async move |socket| {
+            open(edge, socket).await;
+            drop(running);
+        })
+}
+
+fn refuse(error: &ApiError) -> Response {
+    super::error::response(error)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// The value of a query parameter. Cursors and Socket.IO's own parameters need no decoding.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+}
+
+/// Says why and closes; waits a moment for the other side, because closing a socket with unread bytes in it
+/// would take the reason away again.
+async fn close(mut socket: WebSocket, code: CloseCode) {
+    use axum::extract::ws::{CloseFrame, Message};
+    const GOODBYE: Duration = Duration::from_secs(2);
+    let frame = CloseFrame { code: code.code(), reason: code.reason().into() };
+    let farewell = async {
+        if socket.send(Message::Close(Some(frame))).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    // A peer that does not read does not get to hold the connection.
+    let _ = tokio::time::timeout(GOODBYE, farewell).await;
+}
+
+/// The close code for a refused opening.
+fn refusal_code(error: &ApiError) -> CloseCode {
+    use crate::wire::error::Code;
+    match error.code {
+        Code::Unauthenticated => CloseCode::Unauthenticated,
+        Code::RateLimited => CloseCode::TooMany,
+        Code::Unavailable | Code::Internal => CloseCode::Draining,
+        _ => CloseCode::Malformed,
+    }
+}

@@ -1,0 +1,259 @@
+//! What a frame asks for, the same for both protocols.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::bus::publish::Stored;
+use crate::bus::BusError;
+use crate::edge::hub::registry::Connection;
+use crate::edge::messages::{self, Preparation, Prepared};
+use crate::edge::{Edge, reads, signals};
+use crate::telemetry::trace::TraceParent;
+use crate::wire::error::{ApiError, Code};
+use crate::wire::event::itoa;
+use crate::wire::requests::{SendMessage, parse};
+
+use super::reply::ReplyTo;
+use super::session::Session;
+
+/// What became of a request.
+type Outcome = Result<Answer, ApiError>;
+
+/// The data of a reply.
+enum Answer {
+    Empty,
+    Json(serde_json::Value),
+    /// The reply follows when the log has answered.
+    Later,
+}
+
+/// Does what a request asks and queues its reply. Requests of one connection are dealt with one after another;
+/// only the acknowledgements of sends are awaited on the side.
+pub async fn handle(session: &mut Session, to: ReplyTo, op: &str, data: &str) {
+    let reply = match dispatch(session, &to, op, data).await {
+        Ok(Answer::Later) => return,
+        Ok(Answer::Empty) => to.ok(b"{}"),
+        Ok(Answer::Json(value)) => to.ok(value.to_string().as_bytes()),
+        Err(error) => {
+            session.edge.metrics.error(error.code.as_str());
+            to.error(&error)
+        }
+    };
+    if let Some(frame) = reply {
+        session.connection.queue.send(frame);
+    }
+}
+
+async fn dispatch(session: &mut Session, to: &ReplyTo, op: &str, data: &str) -> Outcome {
+    match op {
+        "sendMessage" => send(session, to, data).await,
+        "editMessage" => {
+            let asked: Edit = parse(data.as_bytes())?;
+            let edited =
+                messages::edit(&session.edge, &session.caller, asked.message_id, asked.content);
+            Ok(Answer::Json(serde_json::json!({ "message": edited.await? })))
+        }
+        "deleteMessage" => {
+            let asked: OfMessage = parse(data.as_bytes())?;
+            let deleted = messages::delete(&session.edge, &session.caller, asked.message_id);
+            Ok(Answer::Json(serde_json::json!({ "message": deleted.await? })))
+        }
+        "typing" => typing(session, parse(data.as_bytes())?).await,
+        "markAsRead" => mark_as_read(session, parse(data.as_bytes())?).await,
+        "joinConversation" => hear(session, parse(data.as_bytes())?, true).await,
+        "leaveConversation" => hear(session, parse(data.as_bytes())?, false).await,
+        "refreshToken" => refresh(session, parse(data.as_bytes())?).await,
+        "ping" => {
+            session.edge.limits.request(session.caller.user_id)?;
+            Ok(Answer::Empty)
+        }
+        // Its name is the client's own, but it may be of any length.
+        _ => {
+            session.edge.limits.request(session.caller.user_id)?;
+            Err(ApiError::field("op", "is not an operation of this protocol"))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Edit {
+    message_id: Uuid,
+    content: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfMessage {
+    message_id: Uuid,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfConversation {
+    conversation_id: Uuid,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IsTyping {
+    conversation_id: Uuid,
+    is_typing: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Mark {
+    conversation_id: Uuid,
+    #[serde(default)]
+    message_id: Option<Uuid>,
+}
+
+#[derive(Deserialize)]
+struct Refresh {
+    token: String,
+}
+
+async fn send(session: &mut Session, to: &ReplyTo, data: &str) -> Outcome {
+    let began = Instant::now();
+    let request: SendMessage = parse(data.as_bytes())?;
+    if session.edge.is_draining() {
+        return Err(ApiError::unavailable());
+    }
+    let trace = TraceParent::begin(session.edge.sampler);
+    let trace = trace.is_sampled().then_some(trace);
+    let prepared = match messages::prepare(&session.edge, &session.caller, request, trace).await? {
+        Preparation::Publish(prepared) => prepared,
+        Preparation::Already(message) => {
+            return Ok(Answer::Json(serde_json::json!({ "message": message })));
+        }
+    };
+    // A client that sends without waiting is slowed down here, by not being read.
+    let permit = session.in_flight.clone().acquire_owned().await;
+    let permit = permit.map_err(|_| ApiError::unavailable())?;
+    let record = prepared.record();
+    let waiting = Waiting {
+        edge: session.edge.clone(),
+        connection: session.connection.clone(),
+        to: to.clone(),
+        prepared,
+        began,
+        _permit: permit,
+    };
+    let publisher = session.edge.publisher.clone();
+    publisher.submit(record, Box::new(move |stored| waiting.finish(stored))).await;
+    Ok(Answer::Later)
+}
+
+/// A send that waits for the log.
+struct Waiting {
+    edge: Arc<Edge>,
+    connection: Arc<Connection>,
+    to: ReplyTo,
+    prepared: Prepared,
+    began: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Waiting {
+    fn finish(self, stored: Result<Stored, BusError>) {
+        match stored {
+            Ok(stored) if messages::is_repeat(&stored) => self.repeat(stored.seq),
+            Ok(stored) => {
+                self.edge.metrics.accept_to_puback.observe(self.began.elapsed());
+                self.answer(&accepted(&self.prepared.payload, stored.seq));
+            }
+            Err(cause) => self.refuse(&messages::publish_failed(&self.edge, &cause)),
+        }
+    }
+
+    fn answer(&self, data: &[u8]) {
+        if let Some(frame) = self.to.ok(data) {
+            self.connection.queue.send(frame);
+        }
+    }
+
+    fn refuse(&self, error: &ApiError) {
+        self.edge.metrics.error(error.code.as_str());
+        if let Some(frame) = self.to.error(error) {
+            self.connection.queue.send(frame);
+        }
+    }
+
+    /// The stream knew it: the answer is the message of the first time.
+    fn repeat(self, seq: u64) {
+        let sessions = self.edge.sessions.clone();
+        sessions.spawn(async move {
+            let user = self.connection.user;
+            match messages::original(&self.edge, user, &self.prepared, seq).await {
+                Ok(message) => {
+                    self.answer(serde_json::json!({ "message": message }).to_string().as_bytes());
+                }
+                Err(error) => self.refuse(&error),
+            }
+        });
+    }
+}
+
+/// `{"message":{"seq":…,"status":"sent",…}}` around the payload, which is not parsed again.
+fn accepted(payload: &[u8], seq: u64) -> BytesMut {
+    let mut out = BytesMut::with_capacity(payload.len() + 64);
+    out.put_slice(b"{\"message\":{\"seq\":");
+    out.put_slice(itoa(seq, &mut [0; 20]));
+    out.put_slice(b",\"status\":\"sent\",");
+    out.put_slice(payload.get(1..).unwrap_or(b"}"));
+    out.put_u8(b'}');
+    out
+}
+
+async fn typing(session: &Session, asked: IsTyping) -> Outcome {
+    let user = session.caller.user_id;
+    session.edge.limits.signal(user)?;
+    messages::participates(&session.edge, user, asked.conversation_id).await?;
+    let connection = session.connection.id;
+    signals::typing(&session.edge, user, connection, asked.conversation_id, asked.is_typing).await;
+    Ok(Answer::Empty)
+}
+
+async fn mark_as_read(session: &Session, asked: Mark) -> Outcome {
+    session.edge.limits.signal(session.caller.user_id)?;
+    let Mark { conversation_id, message_id } = asked;
+    let unread = reads::mark_read(&session.edge, &session.caller, conversation_id, message_id);
+    Ok(Answer::Json(serde_json::json!({ "unreadCount": unread.await? })))
+}
+
+async fn hear(session: &Session, asked: OfConversation, on: bool) -> Outcome {
+    let user = session.caller.user_id;
+    session.edge.limits.request(user)?;
+    messages::participates(&session.edge, user, asked.conversation_id).await?;
+    session.attached.hears(asked.conversation_id, on);
+    Ok(Answer::Empty)
+}
+
+async fn refresh(session: &mut Session, asked: Refresh) -> Outcome {
+    session.edge.limits.request(session.caller.user_id)?;
+    let fresh = session.edge.auth.authenticate(&asked.token)?;
+    if fresh.user_id != session.caller.user_id {
+        return Err(ApiError::new(Code::Forbidden, "the token is of another user"));
+    }
+    let expires_at = crate::wire::time::format(fresh.expires_at);
+    session.caller.expires_at = fresh.expires_at;
+    session.renew();
+    Ok(Answer::Json(serde_json::json!({ "expiresAt": expires_at })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acceptance_wraps_the_payload_as_it_is() {
+        let data = accepted(br#"{"id":"x"}"#, 7);
+        assert_eq!(&data[..], br#"{"message":{"seq":7,"status":"sent","id":"x"}}"#);
+    }
+}

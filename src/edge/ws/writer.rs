@@ -1,0 +1,72 @@
+//! From the outbound queue into the socket: what is ready together leaves in one write.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket};
+use futures_util::SinkExt;
+use jiff::Timestamp;
+
+use crate::edge::Edge;
+use crate::edge::hub::queue::{Frame, Taken};
+use crate::edge::hub::registry::Connection;
+use crate::wire::error::CloseCode;
+
+/// How long one write may take before the peer counts as gone: two heartbeats of the default.
+const STALLED: Duration = Duration::from_secs(50);
+/// Capacity that a connection's batch keeps between writes: a quiet one keeps nothing to speak of.
+const KEEP: usize = 16;
+
+/// Why writing ended.
+pub enum End {
+    /// Close with this code.
+    Close(CloseCode),
+    /// The socket is gone.
+    Gone,
+}
+
+/// Writes everything that waits.
+pub async fn drain(
+    edge: &Edge,
+    connection: &Connection,
+    socket: &mut WebSocket,
+    batch: &mut VecDeque<Frame>,
+) -> Result<(), End> {
+    if let Taken::Close(code) = connection.queue.take(batch) {
+        return Err(End::Close(code));
+    }
+    let frames = batch.len();
+    if frames == 0 {
+        return Ok(());
+    }
+    let oldest = batch.iter().map(|frame| frame.stored_at).find(|at| *at > 0);
+    let events = batch.iter().filter(|frame| frame.stored_at > 0).count();
+    let writing = async {
+        for frame in batch.drain(..) {
+            socket.feed(Message::Text(frame.text)).await?;
+            if let Some(companion) = frame.companion {
+                socket.feed(Message::Text(companion)).await?;
+            }
+        }
+        socket.flush().await
+    };
+    tokio::select! {
+        written = tokio::time::timeout(STALLED, writing) => match written {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(End::Gone),
+            Err(_) => return Err(End::Close(CloseCode::HeartbeatMissed)),
+        },
+        () = connection.queue.overflowed() => return Err(End::Close(CloseCode::TooSlow)),
+    }
+    if batch.capacity() > KEEP {
+        batch.shrink_to(KEEP);
+    }
+    edge.metrics.frames_out.of(connection.protocol).inc_by(frames as u64);
+    if let Some(oldest) = oldest {
+        // All of the write count with the one that waited longest: at most a few milliseconds too much.
+        let now = Timestamp::now().as_nanosecond();
+        let took = u64::try_from(now - i128::from(oldest)).unwrap_or(0);
+        edge.metrics.stored_to_delivered.observe_many(Duration::from_nanos(took), events as u64);
+    }
+    Ok(())
+}

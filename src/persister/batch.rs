@@ -1,0 +1,126 @@
+//! What a stretch of the log says.
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use crate::bus::log::{Entry, LogEvent};
+use crate::bus::tail::seq_of;
+use crate::store::projection::{Batch, Deletion, Edit, Joined};
+use crate::wire::event::{Change, ConversationUpdated, EventKind, MessageDeleted};
+use crate::wire::objects;
+
+use super::dead::Poison;
+
+/// Sorts entries into a batch and what cannot be understood.
+pub fn read(entries: &[Entry]) -> (Batch, Vec<Poison>) {
+    let mut batch = Batch::default();
+    let mut poison = Vec::new();
+    for entry in entries {
+        batch.through = seq_of(entry);
+        match entry {
+            Ok(event) => {
+                if let Err(reason) = add(&mut batch, event) {
+                    poison.push(Poison::of(event, reason));
+                }
+            }
+            Err(malformed) => poison.push(Poison {
+                seq: malformed.seq,
+                subject: malformed.subject.clone(),
+                reason: malformed.reason.to_owned(),
+                payload: malformed.payload.clone(),
+            }),
+        }
+    }
+    (batch, poison)
+}
+
+fn add(batch: &mut Batch, event: &LogEvent) -> Result<(), String> {
+    match event.kind {
+        EventKind::NewMessage => {
+            let message: objects::Message = parse(event)?;
+            if message.conversation_id != event.conversation {
+                return Err("the message names another conversation than its subject".to_owned());
+            }
+            let message = message.into_domain(event.seq).map_err(|cause| cause.to_string())?;
+            batch.messages.push(message);
+        }
+        EventKind::MessageUpdated => {
+            let message: objects::Message = parse(event)?;
+            batch.edits.push(Edit {
+                seq: event.seq,
+                message_id: message.id,
+                conversation_id: event.conversation,
+                message_seq: message.seq.ok_or("an edit without the place of its message")?,
+                content: message.content,
+                edited_at: message.edited_at.ok_or("an edit without its time")?,
+            });
+        }
+        EventKind::MessageDeleted => {
+            let deleted: MessageDeleted = parse(event)?;
+            batch.deletions.push(Deletion {
+                seq: event.seq,
+                message_id: deleted.message_id,
+                conversation_id: event.conversation,
+                message_seq: deleted.seq,
+                deleted_at: stored_at(event),
+            });
+        }
+        EventKind::ConversationUpdated => {
+            let updated: ConversationUpdated = parse(event)?;
+            if matches!(updated.change, Change::Created | Change::ParticipantsAdded) {
+                batch.joined.push(Joined {
+                    seq: event.seq,
+                    conversation_id: event.conversation,
+                    users: updated.user_ids,
+                });
+            }
+        }
+        EventKind::ReactionUpdated => return Err("reactions are not known yet".to_owned()),
+    }
+    Ok(())
+}
+
+fn parse<T: DeserializeOwned>(event: &LogEvent) -> Result<T, String> {
+    serde_json::from_slice(&event.payload).map_err(|cause| format!("not a {}: {cause}", event.kind.as_str()))
+}
+
+/// To the millisecond, as all times on the wire.
+fn stored_at(event: &LogEvent) -> Timestamp {
+    Timestamp::from_millisecond(event.stored_at / 1_000_000).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn event(seq: u64, kind: EventKind, payload: &str) -> Entry {
+        Ok(LogEvent {
+            seq,
+            stored_at: 0,
+            conversation: Uuid::from_u128(1),
+            kind,
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
+            trace: None,
+        })
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_set_aside_and_the_rest_goes_on() {
+        let deleted = format!(
+            r#"{{"messageId":"{0}","conversationId":"{0}","seq":3}}"#,
+            Uuid::from_u128(9)
+        );
+        let (batch, poison) = read(&[
+            event(5, EventKind::NewMessage, "{}"),
+            event(6, EventKind::MessageDeleted, &deleted),
+            event(7, EventKind::MessageUpdated, "not json"),
+        ]);
+        assert_eq!(batch.through, 7);
+        assert_eq!(batch.deletions.len(), 1);
+        assert_eq!(poison.iter().map(|p| p.seq).collect::<Vec<_>>(), [5, 7]);
+        assert!(poison[1].reason.starts_with("not a messageUpdated"));
+    }
+}

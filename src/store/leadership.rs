@@ -1,0 +1,116 @@
+//! The one active writer: a database session that holds a lock.
+
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+
+use crate::domain::ids::Seq;
+
+use super::connect::{self, Settings};
+use super::{POOL_WAIT, Store, StoreError, execute, row, rows, signed, unsigned};
+
+/// The advisory lock of the persister: "mecabal" and 1, as a number that nobody else picks by accident.
+const PERSISTER_LOCK: i64 = 0x006d_6563_6162_0001;
+
+/// Where a reader of the log is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Everything up to this sequence is in Postgres.
+    pub last_seq: Seq,
+    /// The epoch of the log that it counts in; absent before the first start.
+    pub epoch: Option<String>,
+}
+
+/// The session of the one who writes, or of one who waits to.
+pub struct Leader {
+    pub(super) client: Object,
+}
+
+impl Store {
+    /// A session of its own for a leader, outside the shared pool.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot be reached.
+    pub async fn leader(&self) -> Result<Leader, StoreError> {
+        // Waiting for the lock is a statement without end, so no time limit for statements. TCP's own limits
+        // and the server's for idle sessions end a leader that is cut off.
+        let settings =
+            Settings { pool_size: 1, statement_timeout: Duration::ZERO, ..(*self.settings).clone() };
+        let client = connect::pool(&settings, POOL_WAIT)?.get().await?;
+        Ok(Leader { client })
+    }
+}
+
+impl Leader {
+    /// Waits for the persister's lock. It is held until the session ends, however it ends.
+    ///
+    /// A leader that hangs must not hold it for ever: the server ends a session that is silent for 30 s, so a
+    /// leader shows a sign of life every few seconds ([`Leader::heartbeat`]).
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the session ends meanwhile.
+    pub async fn lead(&self) -> Result<(), StoreError> {
+        rows(&self.client, "SELECT pg_advisory_lock($1)", &[&PERSISTER_LOCK]).await?;
+        let limits =
+            "SET idle_session_timeout = '30s'; SET idle_in_transaction_session_timeout = '30s'";
+        Ok(self.client.batch_execute(limits).await?)
+    }
+
+    /// A sign of life.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the session has ended.
+    pub async fn heartbeat(&self) -> Result<(), StoreError> {
+        rows(&self.client, "SELECT 1", &[]).await.map(|_| ())
+    }
+
+    /// Where the reader `name` is.
+    ///
+    /// # Errors
+    /// [`StoreError::Bug`] when there is no such reader.
+    pub async fn position(&self, name: &str) -> Result<Position, StoreError> {
+        let sql = "SELECT last_seq, epoch FROM progress WHERE name = $1";
+        let row = row(&self.client, sql, &[&name]).await?;
+        let row = row.ok_or_else(|| StoreError::bug("the progress row is missing"))?;
+        Ok(Position { last_seq: unsigned(&row, "last_seq")?, epoch: row.try_get("epoch")? })
+    }
+
+    /// Notes which epoch of the log the position counts in from now on.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn adopt_epoch(&self, name: &str, epoch: &str) -> Result<(), StoreError> {
+        execute(&self.client, "UPDATE progress SET epoch = $2 WHERE name = $1", &[&name, &epoch]).await?;
+        Ok(())
+    }
+
+    /// Sequences that still have to be erased from the log, at most `limit`.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn erasures(&self, limit: u32) -> Result<Vec<Seq>, StoreError> {
+        let sql = "SELECT seq FROM erasures ORDER BY seq LIMIT $1";
+        let found = rows(&self.client, sql, &[&signed(limit.into())]).await?;
+        found.iter().map(|row| unsigned(row, "seq")).collect()
+    }
+
+    /// Moves the position over events that were dealt with otherwise.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn skip_to(&self, name: &str, through: Seq) -> Result<(), StoreError> {
+        let sql = "UPDATE progress SET last_seq = $2 WHERE name = $1 AND last_seq < $2";
+        execute(&self.client, sql, &[&name, &signed(through)]).await?;
+        Ok(())
+    }
+
+    /// They are gone from the log.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn erased(&self, seqs: &[Seq]) -> Result<(), StoreError> {
+        let seqs: Vec<i64> = seqs.iter().copied().map(signed).collect();
+        execute(&self.client, "DELETE FROM erasures WHERE seq = ANY($1)", &[&seqs]).await?;
+        Ok(())
+    }
+}
