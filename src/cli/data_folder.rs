@@ -1,0 +1,53 @@
+//! What `messaging dev` keeps in its data folder and other commands read from it.
+
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// The data folder when none is named, in the current folder.
+pub const DEFAULT: &str = ".data";
+
+/// The secret of this folder's tokens, if it has one.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub fn read_secret(data: &Path) -> io::Result<String> {
+    let text = std::fs::read_to_string(secret_file(data))?;
+    Ok(text.trim_end().to_owned())
+}
+
+/// The secret of this folder's tokens, made on first use.
+pub fn secret(data: &Path) -> io::Result<String> {
+    match read_secret(data) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let secret = random_hex();
+            write_private(&secret_file(data), &secret)?;
+            Ok(secret)
+        }
+        other => other,
+    }
+}
+
+/// 256 bits from the system's generator, in hex.
+pub fn random_hex() -> String {
+    format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())
+}
+
+/// Writes a file that only its owner may read, all or nothing.
+pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    // A left-over of a killed process may have other permissions.
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)
+}
+
+fn secret_file(data: &Path) -> PathBuf {
+    data.join("jwt-secret")
+}
