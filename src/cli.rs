@@ -4,6 +4,7 @@
 //! because of the command line or the configuration.
 
 mod data_folder;
+mod dev;
 mod migrate;
 mod roles;
 mod serve;
@@ -32,6 +33,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run everything on this machine, NATS and Postgres included, in a data folder.
+    Dev(dev::Args),
     /// Run the service against NATS and Postgres that are already there.
     Serve(serve::Args),
     /// Print a token for a user, signed with the JWT secret.
@@ -52,6 +55,7 @@ impl Cli {
     /// Runs the command to its end.
     pub async fn run(self, config: Config) -> ExitCode {
         let outcome = match self.command {
+            Command::Dev(args) => dev::command(args, config).await,
             Command::Serve(args) => serve::command(args, config).await,
             Command::Token(args) => token::command(&args, &config),
             Command::Migrate => migrate::command(config).await,

@@ -2,26 +2,29 @@
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The data folder when none is named, in the current folder.
 pub const DEFAULT: &str = ".data";
 
-/// The secret of this folder's tokens, if it has one.
+/// The file of the secret that tokens are signed with.
+pub const JWT_SECRET: &str = "jwt-secret";
+
+/// A secret that the folder keeps under `name`.
 ///
 /// # Errors
 /// When there is none, or it cannot be read.
-pub fn read_secret(data: &Path) -> io::Result<String> {
-    let text = std::fs::read_to_string(secret_file(data))?;
+pub fn read_secret(data: &Path, name: &str) -> io::Result<String> {
+    let text = std::fs::read_to_string(data.join(name))?;
     Ok(text.trim_end().to_owned())
 }
 
-/// The secret of this folder's tokens, made on first use.
-pub fn secret(data: &Path) -> io::Result<String> {
-    match read_secret(data) {
+/// The same, made on first use.
+pub fn secret(data: &Path, name: &str) -> io::Result<String> {
+    match read_secret(data, name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let secret = random_hex();
-            write_private(&secret_file(data), &secret)?;
+            write_private(&data.join(name), &secret)?;
             Ok(secret)
         }
         other => other,
@@ -29,7 +32,7 @@ pub fn secret(data: &Path) -> io::Result<String> {
 }
 
 /// 256 bits from the system's generator, in hex.
-pub fn random_hex() -> String {
+fn random_hex() -> String {
     format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())
 }
 
@@ -46,8 +49,4 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)
-}
-
-fn secret_file(data: &Path) -> PathBuf {
-    data.join("jwt-secret")
 }

@@ -3,11 +3,12 @@
 //! Start order: configuration checked, topology and migrations, persister, edge (which listens last, so that
 //! whoever reaches it can be served). Stop order is the reverse: the edge drains, then the persister leaves.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use super::roles::{Role, Roles};
 use crate::config::{Config, Problems};
@@ -78,4 +79,15 @@ pub async fn start(
         listening.edge = Some(config.http.listen());
     }
     Ok(listening)
+}
+
+/// One sentence for an address that cannot be listened on.
+pub fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow!(
+            "{address} is in use by another program; stop that one, or choose another address with --listen \
+             or MESSAGING_PORT."
+        ),
+        _ => anyhow!("{address} cannot be listened on: {error}."),
+    }
 }

@@ -48,7 +48,7 @@ pub fn command(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     }
     let secret = match config.auth.jwt_secret.non_empty() {
         Some(secret) => secret.to_owned(),
-        None => data_folder::read_secret(&args.data).with_context(|| {
+        None => data_folder::read_secret(&args.data, data_folder::JWT_SECRET).with_context(|| {
             format!(
                 "No JWT secret: set JWT_ACCESS_SECRET, or name the data folder of `messaging dev` with \
                  --data ({} has none)",
