@@ -8,6 +8,7 @@ mod dev;
 mod migrate;
 mod roles;
 mod serve;
+mod settings;
 mod token;
 mod topology;
 

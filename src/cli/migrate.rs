@@ -2,13 +2,21 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use super::settings;
+use crate::config::{self, Config};
+use crate::store;
 
-use crate::config::Config;
-
-/// Applies what is pending, under the advisory lock that `serve` takes too.
+/// Applies what is pending and says what that was.
 pub async fn command(config: Config) -> anyhow::Result<ExitCode> {
-    // WIRING: crate::store::migrate.
-    let _ = config;
-    bail!("Migrations are not part of this build yet.");
+    let applied = run(&config.postgres).await?;
+    for migration in &applied {
+        println!("applied {migration}");
+    }
+    println!("The schema is up to date.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Applies what is pending, under a lock that lets one process at a time do so.
+pub async fn run(postgres: &config::Postgres) -> anyhow::Result<Vec<String>> {
+    Ok(store::migrate::run(&settings::store(postgres)).await?)
 }

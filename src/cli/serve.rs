@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 
+use super::migrate;
 use super::roles::{Role, Roles};
 use crate::config::{Config, Problems};
 use crate::lifecycle::Lifecycle;
@@ -68,7 +69,11 @@ pub async fn start(
     metrics: Arc<Metrics>,
     roles: Roles,
 ) -> anyhow::Result<Listening> {
-    // WIRING: topology and migrations here.
+    if config.postgres.migrate_at_start {
+        let applied = migrate::run(&config.postgres).await?;
+        tracing::info!(applied = applied.len(), "schema is up to date");
+    }
+    // WIRING: topology here.
     if roles.has(Role::Persister) {
         // WIRING: crate::persister.
     }

@@ -32,7 +32,6 @@ pub const NAMES: &[(&str, &str)] = &[
     ("MESSAGING_POSTGRES_TLS", "postgres.tls"),
     ("MESSAGING_POSTGRES_TLS_CA", "postgres.tls_ca"),
     ("MESSAGING_POSTGRES_POOL_SIZE", "postgres.pool_size"),
-    ("MESSAGING_POSTGRES_POOL_WAIT", "postgres.pool_wait"),
     ("MESSAGING_POSTGRES_STATEMENT_TIMEOUT", "postgres.statement_timeout"),
     ("MESSAGING_POSTGRES_MIGRATE", "postgres.migrate_at_start"),
     ("RATE_LIMIT_MESSAGES_PER_SECOND", "limits.messages_per_second"),

@@ -33,8 +33,6 @@ pub struct Postgres {
     pub tls_ca: PathBuf,
     pub pool_size: usize,
     #[serde(with = "duration")]
-    pub pool_wait: Duration,
-    #[serde(with = "duration")]
     pub statement_timeout: Duration,
     pub migrate_at_start: bool,
 }
