@@ -95,8 +95,10 @@ async fn start(
     lifecycle: &Lifecycle,
     servers: &mut Servers,
 ) -> anyhow::Result<()> {
+    // Looked for first: what is missing should be said before anything was started.
+    let nats_server = tools::nats_server()?;
     let postgres = postgres::start(folder, &mut servers.postgres).await?;
-    let nats = nats::start(folder, &mut servers.nats).await?;
+    let nats = nats::start(folder, nats_server, &mut servers.nats).await?;
     watch(lifecycle, "postgres", servers.postgres.as_ref());
     watch(lifecycle, "nats-server", servers.nats.as_ref());
 

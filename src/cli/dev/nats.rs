@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use anyhow::Context as _;
 
 use super::child::{self, Child, Spec};
 use super::folder::Folder;
-use super::tools;
 use crate::cli::data_folder;
 use crate::config::Secret;
 
@@ -37,8 +37,11 @@ impl Nats {
 }
 
 /// Starts it on the folder's streams.
-pub async fn start(folder: &Folder, slot: &mut Option<Child>) -> anyhow::Result<Nats> {
-    let program = tools::nats_server()?;
+pub async fn start(
+    folder: &Folder,
+    program: PathBuf,
+    slot: &mut Option<Child>,
+) -> anyhow::Result<Nats> {
     let store = folder.make("nats")?;
     let password = data_folder::secret(folder.path(), "nats-password")
         .context("The folder's NATS password cannot be kept")?;

@@ -30,7 +30,7 @@ pub fn nats_server() -> anyhow::Result<PathBuf> {
             ),
         };
     }
-    let candidates = on_path("nats-server").chain([Path::new(TOOLS).join("nats-server")]);
+    let candidates = on_path("nats-server").chain(beside("nats-server"));
     for candidate in candidates {
         if nats_version(&candidate).is_some_and(|version| version >= NATS_AT_LEAST) {
             return Ok(candidate);
@@ -120,6 +120,14 @@ fn postgres_folders() -> Vec<PathBuf> {
         folders.push(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
     }
     folders
+}
+
+/// `.tools` in the working folder or in one that this program lies below (`target/release` is such).
+fn beside(program: &'static str) -> impl Iterator<Item = PathBuf> {
+    let own = env::current_exe().unwrap_or_default();
+    let folders: Vec<PathBuf> =
+        env::current_dir().into_iter().chain(own.ancestors().skip(1).map(Path::to_owned)).collect();
+    folders.into_iter().map(move |f| f.join(TOOLS).join(program)).filter(|file| file.is_file())
 }
 
 fn on_path(program: &'static str) -> impl Iterator<Item = PathBuf> {
