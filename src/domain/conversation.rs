@@ -36,9 +36,7 @@ impl ConversationType {
 
     /// The type of that name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Direct, Self::Group, Self::Community]
-            .into_iter()
-            .find(|t| t.as_str() == name)
+        [Self::Direct, Self::Group, Self::Community].into_iter().find(|t| t.as_str() == name)
     }
 }
 
@@ -95,17 +93,15 @@ impl ContextType {
     /// What the app proposes as the first message of an empty conversation about this.
     pub fn suggested_message(self, title: Option<&str>) -> Option<String> {
         match self {
-            Self::Event => Some(format!(
-                "Hi! I'm interested in your event: {}",
-                title.unwrap_or("your event")
-            )),
-            Self::Business => Some(
-                "Hi! I'm interested in your services. I'd like to inquire about...".to_owned(),
-            ),
-            Self::Listing => Some(format!(
-                "Hi! Is \"{}\" still available?",
-                title.unwrap_or("your listing")
-            )),
+            Self::Event => {
+                Some(format!("Hi! I'm interested in your event: {}", title.unwrap_or("your event")))
+            }
+            Self::Business => {
+                Some("Hi! I'm interested in your services. I'd like to inquire about...".to_owned())
+            }
+            Self::Listing => {
+                Some(format!("Hi! Is \"{}\" still available?", title.unwrap_or("your listing")))
+            }
             Self::General => None,
         }
     }

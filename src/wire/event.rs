@@ -138,7 +138,8 @@ impl Cursor {
     pub fn parse(text: &str) -> Option<Self> {
         // An epoch is a short token of our own making; longer ones cannot be ours.
         let (epoch, seq) = text.split_once('.')?;
-        let fine = (1..=32).contains(&epoch.len()) && epoch.bytes().all(|b| b.is_ascii_alphanumeric());
+        let fine =
+            (1..=32).contains(&epoch.len()) && epoch.bytes().all(|b| b.is_ascii_alphanumeric());
         fine.then_some(())?;
         Some(Self { epoch: epoch.to_owned(), seq: seq.parse().ok()? })
     }

@@ -1,0 +1,93 @@
+//! The command line: a file per command, each of which wires one thing and runs it.
+//!
+//! Answers go to standard output, logs and errors to standard error. Exit codes: 0 done, 1 failed, 2 refused
+//! because of the command line or the configuration.
+
+mod data_folder;
+mod dev;
+mod migrate;
+mod roles;
+mod serve;
+mod settings;
+mod token;
+mod topology;
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, LogFormat, Problems};
+use crate::telemetry;
+
+/// In-app messaging on NATS JetStream and Postgres.
+#[derive(Debug, Parser)]
+#[command(name = "messaging", version)]
+pub struct Cli {
+    /// Configuration file (TOML); the environment overrides it, key by key.
+    #[arg(long, global = true, env = config::env::CONFIG_FILE, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything on this machine, NATS and Postgres included, in a data folder.
+    Dev(dev::Args),
+    /// Run the service against NATS and Postgres that are already there.
+    Serve(serve::Args),
+    /// Print a token for a user, signed with the JWT secret.
+    Token(token::Args),
+    /// Bring the database to this version's schema.
+    Migrate,
+    /// Streams, buckets and consumers in NATS.
+    Topology(topology::Args),
+}
+
+impl Cli {
+    /// Defaults, file and environment, layered.
+    pub fn load_config(&self) -> Result<Config, Problems> {
+        let file = self.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+        config::load(file, |name| std::env::var(name).ok())
+    }
+
+    /// Runs the command to its end.
+    pub async fn run(self, config: Config) -> ExitCode {
+        let outcome = match self.command {
+            Command::Dev(args) => dev::command(args, config).await,
+            Command::Serve(args) => serve::command(args, config).await,
+            Command::Token(args) => token::command(&args, &config),
+            Command::Migrate => migrate::command(config).await,
+            Command::Topology(args) => topology::command(args, config).await,
+        };
+        outcome.unwrap_or_else(|error| {
+            report(&format!("{error:#}"));
+            ExitCode::FAILURE
+        })
+    }
+}
+
+/// Starts logging as configured.
+pub fn start_telemetry(settings: &config::Telemetry) -> Result<(), impl Display + use<>> {
+    let format = match settings.format {
+        LogFormat::Auto => telemetry::Format::Auto,
+        LogFormat::Pretty => telemetry::Format::Pretty,
+        LogFormat::Json => telemetry::Format::Json,
+    };
+    telemetry::init(&settings.log, format)
+}
+
+/// Says why nothing was started.
+pub fn refuse(reason: &impl Display) -> ExitCode {
+    report(&reason.to_string());
+    ExitCode::from(2)
+}
+
+/// One line of standard error for each line of `text`, for people; not a log.
+fn report(text: &str) {
+    for line in text.lines() {
+        eprintln!("error: {line}");
+    }
+}
