@@ -1,0 +1,20 @@
+//! Starts servers, breaks them, and asserts at the end that nothing is left over.
+
+pub mod nats;
+pub mod node;
+pub mod postgres;
+pub mod process;
+pub mod rest;
+pub mod tools;
+pub mod world;
+pub mod ws;
+
+pub use node::Node;
+pub use rest::Rest;
+pub use world::{User, World};
+pub use ws::Ws;
+
+use std::time::Duration;
+
+/// How long anything may take that should take no time, on a machine that is busy with the other tests.
+pub const PATIENCE: Duration = Duration::from_secs(20);

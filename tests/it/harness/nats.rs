@@ -1,0 +1,86 @@
+//! A NATS server for each test, which may be stopped, started again and frozen.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::PATIENCE;
+use super::process::Process;
+use super::tools;
+
+/// A server with JetStream on a free port.
+pub struct Nats {
+    folder: PathBuf,
+    port: u16,
+    process: Process,
+}
+
+impl Nats {
+    pub fn start() -> Self {
+        let folder = tools::folder("nats");
+        let (process, port) = run(&folder, -1);
+        Self { folder, port, process }
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// A connection of the test's own.
+    pub async fn client(&self) -> async_nats::Client {
+        async_nats::connect(self.url()).await.expect("NATS answers")
+    }
+
+    /// Ends it, as an operator would.
+    pub fn stop(&self) {
+        self.process.stop(libc::SIGTERM);
+    }
+
+    /// Ends it, as a crash would.
+    pub fn kill9(&self) {
+        self.process.stop(libc::SIGKILL);
+    }
+
+    /// Starts it again, on the same port and data.
+    pub fn start_again(&mut self) {
+        (self.process, _) = run(&self.folder, i32::from(self.port));
+    }
+
+    /// Freezes it: connections stay, nothing answers.
+    pub fn pause(&self) {
+        self.process.signal(libc::SIGSTOP);
+    }
+
+    pub fn resume(&self) {
+        self.process.signal(libc::SIGCONT);
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.resume();
+        self.process.stop(libc::SIGTERM);
+    }
+}
+
+fn run(folder: &std::path::Path, port: i32) -> (Process, u16) {
+    let config = folder.join("nats.conf");
+    let text = format!(
+        "host: 127.0.0.1\nport: {port}\nserver_name: test\n\
+         jetstream {{ store_dir: \"{}\", sync_interval: \"100ms\" }}\n",
+        folder.join("data").display()
+    );
+    std::fs::write(&config, text).expect("a configuration");
+    let mut command = Command::new(tools::nats_server());
+    command.arg("--config").arg(&config);
+    let process = Process::start("nats-server", command, libc::SIGKILL);
+    let port = process.stderr.wait_for(PATIENCE, |line| {
+        let (_, address) = line.split_once("Listening for client connections on ")?;
+        address.trim().rsplit_once(':')?.1.parse().ok()
+    });
+    let ready =
+        process.stderr.wait_for(PATIENCE, |line| line.contains("Server is ready").then_some(()));
+    match (port, ready) {
+        (Some(port), Some(())) => (process, port),
+        _ => panic!("nats-server does not start: {}", process.stderr.text()),
+    }
+}

@@ -1,0 +1,96 @@
+//! The service as a process of its own.
+
+use std::process::{Command, ExitStatus};
+
+use serde_json::Value;
+
+use super::process::Process;
+use super::{PATIENCE, Rest, User, Ws, tools};
+
+/// A running `messaging serve`.
+pub struct Node {
+    /// `http://127.0.0.1:<port>`
+    pub url: String,
+    pub process: Process,
+    /// Whether its end is the test's own doing.
+    ended_on_purpose: bool,
+}
+
+impl Node {
+    /// Starts one and waits until it serves. `settings` are environment variables.
+    pub async fn start(settings: Vec<(String, String)>) -> Self {
+        let starting = tokio::task::spawn_blocking(move || {
+            let process = launch(&settings);
+            let address = process.stderr.wait_for(PATIENCE, address_in);
+            (process, address)
+        });
+        let (process, address) = starting.await.expect("starting does not panic");
+        let Some(address) = address else {
+            panic!("the service does not start; it said:\n{}", process.stderr.text())
+        };
+        Self { url: format!("http://{address}"), process, ended_on_purpose: false }
+    }
+
+    /// REST as `user`.
+    pub fn rest(&self, user: &User) -> Rest {
+        Rest::new(&self.url, Some(&user.token))
+    }
+
+    /// A native WebSocket as `user`, connected.
+    pub async fn ws(&self, user: &User) -> Ws {
+        Ws::connect(&self.url, &user.token).await
+    }
+
+    /// `SIGKILL`: no goodbye.
+    pub async fn kill9(&mut self) {
+        self.ended_on_purpose = true;
+        self.process.signal(libc::SIGKILL);
+        self.process.ended().await;
+    }
+
+    /// `SIGTERM`, and how it ended.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        self.ended_on_purpose = true;
+        self.process.signal(libc::SIGTERM);
+        self.process.ended().await
+    }
+}
+
+impl Drop for Node {
+    /// What a test leaves running must stop by itself when asked to, without an error.
+    fn drop(&mut self) {
+        let status = self.process.stop(libc::SIGTERM);
+        if std::thread::panicking() {
+            eprintln!("---- {} said:\n{}", self.process.name, self.process.stderr.text());
+        } else if !self.ended_on_purpose {
+            assert!(
+                status.success(),
+                "the node did not stop cleanly ({status}); it said:\n{}",
+                self.process.stderr.text()
+            );
+        }
+    }
+}
+
+/// Without anything of the caller's environment but what `settings` say.
+pub fn command(arguments: &[&str], settings: &[(String, String)]) -> Command {
+    let mut command = Command::new(tools::MESSAGING);
+    command.args(arguments).env_clear();
+    for name in ["PATH", "HOME", "LLVM_PROFILE_FILE", "RUST_BACKTRACE"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.envs(settings.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn launch(settings: &[(String, String)]) -> Process {
+    Process::start("messaging serve", command(&["serve"], settings), libc::SIGKILL)
+}
+
+/// The address in the line that says that the node serves.
+fn address_in(line: &str) -> Option<String> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    (line["message"] == "ready").then(|| line["address"].as_str().map(str::to_owned))?
+}

@@ -1,0 +1,8 @@
+//! Everything that needs a server, in one binary: real NATS, real Postgres, the service as a real process.
+//!
+//! `cargo test --test it <part of a name>` runs some of it. Begin a test with [`harness::World::start`].
+
+mod architecture;
+mod cli;
+mod dev;
+mod harness;
