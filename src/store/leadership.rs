@@ -34,8 +34,11 @@ impl Store {
     pub async fn leader(&self) -> Result<Leader, StoreError> {
         // Waiting for the lock is a statement without end, so no time limit for statements. TCP's own limits
         // and the server's for idle sessions end a leader that is cut off.
-        let settings =
-            Settings { pool_size: 1, statement_timeout: Duration::ZERO, ..(*self.settings).clone() };
+        let settings = Settings {
+            pool_size: 1,
+            statement_timeout: Duration::ZERO,
+            ..(*self.settings).clone()
+        };
         let client = connect::pool(&settings, POOL_WAIT)?.get().await?;
         Ok(Leader { client })
     }
@@ -80,7 +83,8 @@ impl Leader {
     /// # Errors
     /// As every statement.
     pub async fn adopt_epoch(&self, name: &str, epoch: &str) -> Result<(), StoreError> {
-        execute(&self.client, "UPDATE progress SET epoch = $2 WHERE name = $1", &[&name, &epoch]).await?;
+        execute(&self.client, "UPDATE progress SET epoch = $2 WHERE name = $1", &[&name, &epoch])
+            .await?;
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use jiff::Timestamp;
 use deadpool_postgres::Transaction;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::ids::{ConversationId, MessageId, Seq, UserId};
@@ -129,7 +129,8 @@ impl Leader {
     }
 
     async fn known(&self, ids: &[MessageId]) -> Result<HashSet<MessageId>, StoreError> {
-        let found = rows(&self.client, "SELECT id FROM messages WHERE id = ANY($1)", &[&ids]).await?;
+        let found =
+            rows(&self.client, "SELECT id FROM messages WHERE id = ANY($1)", &[&ids]).await?;
         found.iter().map(|row| Ok(row.try_get("id")?)).collect()
     }
 }

@@ -81,7 +81,9 @@ fn it_starts_from_nothing_and_stops_without_a_trace() {
     assert_eq!(dev.run["url"].as_str(), Some(dev.url.as_str()));
     let servers = dev.servers();
     assert!(servers.iter().all(|pid| is_alive(*pid)));
-    assert!(dev.process.stdout.text().contains("ADA=ey"), "{}", dev.process.stdout.text());
+    let token =
+        dev.process.stdout.wait_for(PATIENCE, |line| line.trim().strip_prefix("ADA=ey").map(drop));
+    assert!(token.is_some(), "{}", dev.process.stdout.text());
     let status = dev.process.stop(libc::SIGINT);
     assert!(status.success(), "{status}: {}", dev.process.stderr.text());
     assert!(servers.iter().all(|pid| !is_alive(*pid)), "it waits for its servers");

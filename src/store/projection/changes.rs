@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use deadpool_postgres::Transaction;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::ids::{MessageId, Seq};
@@ -17,7 +17,8 @@ pub async fn edits(tx: &Transaction<'_>, edits: &[Edit]) -> Result<(), StoreErro
     if edits.is_empty() {
         return Ok(());
     }
-    let last: BTreeMap<MessageId, &Edit> = edits.iter().map(|edit| (edit.message_id, edit)).collect();
+    let last: BTreeMap<MessageId, &Edit> =
+        edits.iter().map(|edit| (edit.message_id, edit)).collect();
     let ids: Vec<Uuid> = last.keys().copied().collect();
     let contents: Vec<&str> = last.values().map(|e| e.content.as_str()).collect();
     let times: Vec<Timestamp> = last.values().map(|e| e.edited_at).collect();

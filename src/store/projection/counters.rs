@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use jiff::Timestamp;
 use deadpool_postgres::Transaction;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::message::Message;

@@ -1,7 +1,7 @@
 //! Rows of messages, many in one statement.
 
-use jiff::Timestamp;
 use deadpool_postgres::Transaction;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::message::{Message, ReplyPreview};
@@ -52,8 +52,21 @@ pub async fn messages(
         tx,
         sql,
         &[
-            &conversations, &seqs, &ids, counters, &senders, &names, &kinds, &contents, &quoted,
-            &quotes, &metadata, &mentions, &client_ids, &expiries, &created,
+            &conversations,
+            &seqs,
+            &ids,
+            counters,
+            &senders,
+            &names,
+            &kinds,
+            &contents,
+            &quoted,
+            &quotes,
+            &metadata,
+            &mentions,
+            &client_ids,
+            &expiries,
+            &created,
         ],
     )
     .await
