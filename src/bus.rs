@@ -16,5 +16,4 @@ pub mod tail;
 pub mod topology;
 
 pub use async_nats::Client;
-pub use async_nats::jetstream::Context;
 pub use error::BusError;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::log::Log;
@@ -84,6 +85,8 @@ pub struct Edge {
     pub sessions: TaskTracker,
     /// Set when the node is about to leave.
     pub draining: AtomicBool,
+    /// Cancelled when the last client has been seen off.
+    pub finished: CancellationToken,
 }
 
 impl Edge {

@@ -1,10 +1,12 @@
 //! `messaging`: the in-app messaging service. `messaging serve` runs it, `messaging dev` runs it with servers
 //! of its own; the rooms of the code base are described in ARCHITECTURE.md.
 
+mod bus;
 mod cli;
 mod config;
 mod domain;
 mod lifecycle;
+mod persister;
 mod store;
 mod telemetry;
 mod wire;

@@ -28,8 +28,8 @@ pub async fn everything(edge: &Edge) {
 /// Waits until Postgres has the event at `seq`. Returns whether it has.
 pub async fn sequence(edge: &Edge, seq: Seq) -> bool {
     let mut persisted = edge.persisted.clone();
-    let waited = tokio::time::timeout(PATIENCE, persisted.wait_for(|known| *known >= seq)).await;
-    if matches!(waited, Ok(Ok(_))) {
+    let reached = async { persisted.wait_for(|known| *known >= seq).await.is_ok() };
+    if tokio::time::timeout(PATIENCE, reached).await == Ok(true) {
         return true;
     }
     // Notices can be lost; the database knows.

@@ -22,7 +22,7 @@ pub mod registry;
 pub mod ring;
 
 use frames::{Event, ListUpdate, Shared};
-use queue::{Frame, Pushed};
+use queue::Pushed;
 use registry::{Admitted, Connection, Registry};
 use ring::{Kept, Ring};
 
@@ -68,12 +68,9 @@ impl Hub {
         self.ring.read().get(seq).map(|kept| kept.data.clone())
     }
 
-    /// Tells every connection something and closes it then.
-    pub fn close_all(&self, code: CloseCode, farewell: impl Fn(&Connection) -> Option<Frame>) {
+    /// Closes every connection once what waits for it is written.
+    pub fn close_all(&self, code: CloseCode) {
         for connection in self.registry.all() {
-            if let Some(frame) = farewell(&connection) {
-                connection.queue.send(frame);
-            }
             connection.queue.close(code);
         }
     }

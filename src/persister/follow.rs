@@ -8,9 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::log::Entry;
 use crate::bus::pull::{Chunk, Kind, Pull};
-use crate::bus::tail::seq_of;
 use crate::bus::{BusError, progress};
-use crate::domain::ids::Seq;
 use crate::store::leadership::{Leader, Position};
 
 use super::{Fault, NAME, Persister};
@@ -84,8 +82,8 @@ impl Persister {
 
     /// Waits a moment for what shares the transaction.
     async fn gather(&self, pull: &mut Pull, first: Chunk) -> Result<(Vec<Entry>, Chunk), Fault> {
-        let Chunk { mut entries, .. } = first;
-        let mut last = Chunk { entries: Vec::new(), ..first };
+        let mut last = first;
+        let mut entries = std::mem::take(&mut last.entries);
         let deadline = Instant::now() + self.settings.linger;
         while entries.len() < self.settings.batch_size {
             match tokio::time::timeout_at(deadline, pull.next()).await {
@@ -107,10 +105,9 @@ impl Persister {
         position: &mut Position,
         entries: Vec<Entry>,
     ) -> Result<(), Fault> {
-        let Some(through) = entries.last().map(seq_of) else { return Ok(()) };
         let oldest = entries.iter().find_map(|e| e.as_ref().ok().map(|e| e.stored_at));
         let count = entries.len() as u64;
-        self.persist(leader, position, entries, through).await?;
+        self.persist(leader, position, entries).await?;
         self.metrics.persister_batches.inc();
         self.metrics.persister_batch_size.observe_value(count as f64, 1);
         self.metrics.persisted.inc_by(count);

@@ -125,11 +125,15 @@ impl Queue {
     /// What to send now. While stalled and unanswered that is the oldest alone, as a probe; once the stream
     /// has answered anything, all that is unsent goes out in its order.
     pub fn due(&mut self, now: Instant, attempt: Duration) -> Vec<Resend> {
+        let mut timed_out = false;
         for pending in self.slots.iter_mut().flatten() {
             if pending.sent_at.is_some_and(|at| now.duration_since(at) >= attempt) {
                 pending.sent_at = None;
-                self.stall();
+                timed_out = true;
             }
+        }
+        if timed_out {
+            self.stall();
         }
         if !self.stalled {
             return Vec::new();

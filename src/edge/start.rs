@@ -1,0 +1,272 @@
+//! Starting and stopping the edge.
+//!
+//! Start: connections to NATS, the publisher, the tail until it has caught up with what was there, and the
+//! listeners last. Stop: the listeners first; clients are told to come back spread over a window; what they sent
+//! gets its acknowledgement; sockets close; the tail and the publisher end last.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bus::log::Log;
+use crate::bus::publish::{self, Publisher};
+use crate::bus::{self, BusError, progress, tail};
+use crate::domain::clock::SharedClock;
+use crate::domain::ids::Seq;
+use crate::lifecycle::Lifecycle;
+use crate::store::Store;
+use crate::telemetry::metrics::{Metrics, Protocol};
+use crate::telemetry::trace::Sampler;
+use crate::wire::error::CloseCode;
+
+use super::hub::frames::{Event, native, socketio_packet};
+use super::hub::queue::Frame;
+use super::hub::registry::Connection;
+use super::hub::{Fanout, Hub, ring};
+use super::ws::admission::Gate;
+use super::{Edge, Settings, arrivals, auth, http, limits, outbox, reads, signals, ws};
+
+/// What the edge is built from.
+pub struct Parts {
+    pub settings: Settings,
+    pub auth: auth::Settings,
+    pub limits: limits::Settings,
+    pub ring: ring::Limits,
+    pub nats: bus::connect::Settings,
+    pub publish: publish::Settings,
+    pub store: Store,
+    pub clock: SharedClock,
+    pub metrics: Arc<Metrics>,
+    pub sampler: Sampler,
+    pub listen: SocketAddr,
+    /// The sockets on an address of their own as well.
+    pub ws_listen: Option<SocketAddr>,
+}
+
+/// How long the tail may take to read what the ring holds before clients are let in: a million events take some
+/// five seconds.
+const CATCH_UP: Duration = Duration::from_secs(30);
+/// How long acknowledgements of a draining node are waited for: a leader election and a little.
+const LAST_ACKS: Duration = Duration::from_secs(10);
+/// How often a drain looks whether it is done.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+
+/// Starts the edge and returns where it listens.
+///
+/// # Errors
+/// When an address cannot be listened on, or NATS does not answer.
+pub async fn start(parts: Parts, lifecycle: &Lifecycle) -> anyhow::Result<SocketAddr> {
+    // Bound first: a port that is taken is better known before anything has begun.
+    let listener = bind(parts.listen).await?;
+    let address = listener.local_addr()?;
+    let ws_listener = match parts.ws_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let (edge, work) = build(parts).await?;
+    work.spawn(&edge, lifecycle);
+    caught_up(&edge).await?;
+    serve(lifecycle, "http", listener, http::router(edge.clone()));
+    if let Some(listener) = ws_listener {
+        let router = ws::routes().with_state(edge.clone());
+        serve(lifecycle, "sockets", listener, router);
+    }
+    lifecycle.spawn("drain", drain(edge, lifecycle.soft.clone()));
+    Ok(address)
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|cause| match cause.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "{address} is in use by another program; stop that one, or choose another address with \
+             --listen or MESSAGING_PORT."
+        ),
+        _ => anyhow::anyhow!("{address} cannot be listened on: {cause}."),
+    })
+}
+
+/// What runs beside requests.
+struct Work {
+    driver: publish::Driver,
+    tail_log: Log,
+    tail_client: bus::Client,
+    tail_from: Seq,
+    tail_status: watch::Sender<tail::Status>,
+    persisted: watch::Sender<Seq>,
+    loader: arrivals::Loader,
+    committer: reads::Committer,
+}
+
+async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
+    // Three connections: a read blocks its connection's loop while the server fetches from disk, and neither
+    // acknowledgements nor the tail may wait for that.
+    let publishing = bus::connect::connect(&parts.nats, "edge-publish").await?;
+    let tailing = bus::connect::connect(&parts.nats, "edge-tail").await?;
+    let reading = bus::connect::connect(&parts.nats, "edge-read").await?;
+    let log = Log::open(&reading).await?;
+    let tail_log = Log::open(&tailing).await?;
+    let (publisher, driver) =
+        Publisher::start(publishing, parts.publish, parts.metrics.clone()).await?;
+    // Back by what the ring can hold; without a limit of events, by a default ring.
+    let back = if parts.ring.events == 0 { 100_000 } else { parts.ring.events as u64 };
+    let tail_from = log.last_seq().saturating_sub(back) + 1;
+    let before = tail::Status { attached: false, seq: tail_from - 1 };
+    let (tail_status, tail_seen) = watch::channel(before);
+    let progress = parts.store.progress().await.context("Postgres cannot be read")?;
+    let (persisted, persisted_seen) = watch::channel(progress.last_seq);
+    let (arrivals, loader) =
+        arrivals::arrivals(parts.store.clone(), parts.settings.max_conversations_per_user);
+    let (reads, committer) = reads::reads(parts.store.clone(), parts.clock.clone());
+    let edge = Arc::new(Edge {
+        gate: Gate::new(parts.settings.connects_per_second),
+        auth: auth::Authenticator::new(&parts.auth)?,
+        limits: limits::Limits::new(parts.limits),
+        hub: Arc::new(Hub::new(log.epoch(), parts.ring, parts.metrics.clone())),
+        settings: parts.settings,
+        store: parts.store,
+        publisher,
+        log,
+        signals: reading,
+        arrivals,
+        reads,
+        typing: signals::Typing::default(),
+        persisted: persisted_seen,
+        tail: tail_seen,
+        clock: parts.clock,
+        metrics: parts.metrics,
+        announcing: Semaphore::new(outbox::MAX_ANNOUNCING),
+        sampler: parts.sampler,
+        sessions: TaskTracker::new(),
+        draining: AtomicBool::new(false),
+        finished: CancellationToken::new(),
+    });
+    let work = Work {
+        driver,
+        tail_log,
+        tail_client: tailing,
+        tail_from,
+        tail_status,
+        persisted,
+        loader,
+        committer,
+    };
+    Ok((edge, work))
+}
+
+impl Work {
+    /// What clients depend on while they are served ends after them, at the hard stop or when the drain is done;
+    /// the rest ends at the soft stop.
+    fn spawn(self, edge: &Arc<Edge>, lifecycle: &Lifecycle) {
+        let last = edge.finished.clone();
+        lifecycle.spawn_critical("publisher", self.driver.run(last.clone()));
+        let fanout = Fanout(edge.hub.clone());
+        let tail =
+            tail::run(self.tail_log, self.tail_from, fanout, self.tail_status, last.clone());
+        lifecycle.spawn_critical("tail", tail);
+        let client = self.tail_client;
+        let persisted = self.persisted;
+        lifecycle.spawn_critical("progress", {
+            let last = last.clone();
+            async move { stoppable(&last, progress::follow(&client, persisted)).await }
+        });
+        lifecycle.spawn_critical("signals", {
+            let (last, edge) = (last.clone(), edge.clone());
+            async move {
+                let pass_on = |signal| edge.hub.signal(&signal);
+                stoppable(&last, bus::signals::follow(&edge.signals, pass_on)).await
+            }
+        });
+        lifecycle.spawn_critical("arrivals", self.loader.run(last.clone()));
+        lifecycle.spawn_critical("read markers", self.committer.run(last.clone()));
+        let soft = &lifecycle.soft;
+        lifecycle.spawn_critical("outbox sweep", outbox::sweep(edge.clone(), soft.clone()));
+        lifecycle.spawn_critical("typing", signals::expire_typing(edge.clone(), soft.clone()));
+        lifecycle.spawn_critical("limits", {
+            let (edge, soft) = (edge.clone(), soft.clone());
+            async move { edge.limits.forget_the_quiet(soft).await }
+        });
+    }
+}
+
+async fn stoppable(
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<(), BusError>>,
+) -> Result<(), BusError> {
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        ended = work => ended,
+    }
+}
+
+/// Waits until the ring holds what the log held at the start: a client that comes back meets it filled.
+async fn caught_up(edge: &Edge) -> anyhow::Result<()> {
+    let target = edge.log.last_seq();
+    let mut tail = edge.tail.clone();
+    let there = tail.wait_for(|status| status.attached && status.seq >= target);
+    match tokio::time::timeout(CATCH_UP, there).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => anyhow::bail!("the tail of the log ended while it was filling"),
+        Err(_) => anyhow::bail!("the log could not be followed within 30 s; is NATS well?"),
+    }
+}
+
+fn serve(lifecycle: &Lifecycle, name: &'static str, listener: TcpListener, router: axum::Router) {
+    use axum::serve::ListenerExt;
+    let soft = lifecycle.soft.clone();
+    let listener = listener.tap_io(|socket| {
+        // Frames are written whole; waiting to fill a segment would only delay them.
+        if let Err(cause) = socket.set_nodelay(true) {
+            tracing::debug!(%cause, "TCP_NODELAY could not be set");
+        }
+    });
+    let serving = async move {
+        axum::serve(listener, router).with_graceful_shutdown(soft.cancelled_owned()).await
+    };
+    lifecycle.spawn_critical(name, serving);
+}
+
+/// Waits for the soft stop and sees the clients off.
+async fn drain(edge: Arc<Edge>, soft: CancellationToken) {
+    soft.cancelled().await;
+    tracing::info!("draining");
+    for connection in edge.hub.registry().all() {
+        connection.queue.send(come_back(&edge, &connection));
+    }
+    edge.draining.store(true, Ordering::Relaxed);
+    let acknowledged = async {
+        let mut ticks = tokio::time::interval(DRAIN_TICK);
+        while edge.publisher.in_flight() > 0 {
+            ticks.tick().await;
+        }
+    };
+    if tokio::time::timeout(LAST_ACKS, acknowledged).await.is_err() {
+        tracing::warn!("some sends were not answered; their clients will repeat them");
+    }
+    edge.hub.close_all(CloseCode::Draining);
+    edge.sessions.close();
+    edge.sessions.wait().await;
+    edge.finished.cancel();
+    tracing::info!("drained");
+}
+
+/// `reconnect`, with a delay of its own for each client, so that they do not all come back at once.
+fn come_back(edge: &Edge, connection: &Connection) -> Frame {
+    let window = u64::try_from(edge.settings.drain_window.as_millis()).unwrap_or(u64::MAX);
+    let after = rand::random_range(0..=window);
+    let data = format!("{{\"afterMs\":{after}}}");
+    match connection.protocol {
+        Protocol::Native => {
+            native(&Event { name: "reconnect", cursor: None, data: data.as_bytes(), stored_at: 0 })
+        }
+        Protocol::SocketIo => {
+            Frame::plain(socketio_packet("reconnect", data.as_bytes(), None))
+        }
+    }
+}
