@@ -1,0 +1,210 @@
+//! `messaging bench`: a load generator that checks what it receives.
+//!
+//! It starts a service of its own (or finds one), makes users and conversations over REST, connects a
+//! socket for each user, sends for a while, waits until everything has arrived and is in Postgres, and
+//! reports. A run whose checks fail ends with a non-zero exit code.
+//!
+//! - [`target`] is what is measured, [`prepare`] who takes part;
+//! - [`engine`] is the load, [`frame`] and [`codec`] its two layers of protocol, [`verify`] its checker;
+//! - [`process`] and [`metrics`] look at the servers, [`report`] prints.
+
+mod codec;
+mod engine;
+mod frame;
+mod metrics;
+mod prepare;
+mod process;
+mod report;
+mod rest;
+mod run;
+mod target;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+
+use super::data_folder;
+use codec::Protocol;
+use engine::Load;
+use prepare::Plan;
+use process::Process;
+use target::Target;
+
+/// What the users do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// Pairs in direct conversations, both sides send.
+    Direct,
+    /// One group, everybody receives.
+    Group,
+    /// Many connections that only stay.
+    Idle,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[arg(long, value_enum, default_value = "direct")]
+    shape: Shape,
+    #[arg(long, value_enum, default_value = "native")]
+    protocol: Protocol,
+    /// Users, each with one connection; 200, 500 or 5000 by the shape when not given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    users: Option<u32>,
+    /// How many of them send; all when not given.
+    #[arg(long)]
+    senders: Option<u32>,
+    /// Messages a second on a fixed schedule, all users together; a closed loop when not given.
+    #[arg(long, conflicts_with = "in_flight")]
+    rate: Option<f64>,
+    /// Messages each sender of a closed loop keeps in flight.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    in_flight: u32,
+    /// How long it is measured: 10s, 2m, …
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    duration: Duration,
+    /// Load before it is measured.
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    warmup: Duration,
+    /// Length of a message's content.
+    #[arg(long, default_value_t = 100)]
+    content_bytes: usize,
+    /// Idle: conversations each user is in.
+    #[arg(long, default_value_t = 20)]
+    conversations: u32,
+    /// Idle: members of each conversation; 2 makes direct conversations, which takes longer.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    group_size: u32,
+    /// One JSON object on standard output instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Measure the `messaging dev` that runs on this data folder.
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    data: Option<PathBuf>,
+    /// Measure the service at http://host:port, whose JWT_ACCESS_SECRET must be in the environment.
+    #[arg(long)]
+    url: Option<String>,
+    /// With --url: a process to report, such as service=123 (`tree:postgres=7` with its children).
+    #[arg(long = "pid", value_name = "NAME=PID", value_parser = named_pid, requires = "url")]
+    pids: Vec<Process>,
+    /// Where the data of a service of the run's own lies; the system's temporary folder when not given.
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+}
+
+/// Runs the load and prints what it found.
+///
+/// # Errors
+/// When the run could not be made. A failed check is a non-zero exit code.
+pub async fn command(args: Args) -> anyhow::Result<ExitCode> {
+    let settings = args.settings()?;
+    raise_open_files(settings.users)?;
+    let target = args.target().await?;
+    let report = tokio::select! {
+        report = run::run(&target, settings) => report,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    let stopped = target.stop().await;
+    let report = report?;
+    stopped?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{}", report.table());
+    }
+    Ok(if report.checks.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Args {
+    fn settings(&self) -> anyhow::Result<run::Settings> {
+        let users = self.users.unwrap_or(match self.shape {
+            Shape::Direct => 200,
+            Shape::Group => 500,
+            Shape::Idle => 5000,
+        });
+        let senders = self.senders.unwrap_or(users).min(users);
+        if self.content_bytes < codec::MIN_CONTENT_BYTES {
+            bail!("--content-bytes must be at least {}", codec::MIN_CONTENT_BYTES);
+        }
+        if self.rate.is_some_and(|rate| !(0.01..=1e6).contains(&rate)) {
+            bail!("--rate must lie between 0.01 and 1000000");
+        }
+        let (shape, plan) = match self.shape {
+            Shape::Direct if !users.is_multiple_of(2) => bail!("--users must be even"),
+            Shape::Direct => ("direct", Plan::direct(users, senders)),
+            Shape::Group => ("group", Plan::group(users, senders)),
+            Shape::Idle if self.group_size == 2 && users <= self.conversations => {
+                bail!("--users must be more than --conversations")
+            }
+            Shape::Idle => ("idle", Plan::idle(users, self.conversations, self.group_size)),
+        };
+        let load = match (self.shape, self.rate) {
+            (Shape::Idle, _) => Load::Silent,
+            (_, Some(rate)) => Load::Open { rate },
+            (_, None) => Load::Closed { in_flight: self.in_flight },
+        };
+        Ok(run::Settings {
+            shape,
+            protocol: self.protocol,
+            users,
+            plan,
+            load,
+            warmup: self.warmup,
+            duration: self.duration,
+            content_bytes: self.content_bytes,
+        })
+    }
+
+    async fn target(&self) -> anyhow::Result<Target> {
+        let secret = std::env::var("JWT_ACCESS_SECRET").ok().filter(|secret| !secret.is_empty());
+        if let Some(url) = &self.url {
+            let secret = secret.context("set JWT_ACCESS_SECRET to the secret of the service")?;
+            return Target::at(url, secret, self.pids.clone());
+        }
+        if let Some(data) = &self.data {
+            let secret = match secret {
+                Some(secret) => secret,
+                None => data_folder::read_secret(data, data_folder::JWT_SECRET)
+                    .with_context(|| format!("no JWT secret in {}", data.display()))?,
+            };
+            return Target::running(data, secret);
+        }
+        let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
+        let largest = if self.shape == Shape::Group { self.users.unwrap_or(0) } else { 0 };
+        Target::start(&scratch, largest).await
+    }
+}
+
+/// Makes room for the run's sockets, and for those of a service that inherits the limit.
+fn raise_open_files(users: u32) -> anyhow::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // The rest: REST calls, the servers' files, what was inherited.
+    let needed = u64::from(users) + 500;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    if maximum.is_some_and(|maximum| maximum < needed) {
+        bail!("{users} users need {needed} open files, and no more than {maximum:?} are allowed");
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: maximum.or(Some(needed)), maximum })
+        .context("cannot raise the limit of open files")
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let signed: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
+    Duration::try_from(signed).map_err(|_| "must not be negative".to_owned())
+}
+
+fn named_pid(text: &str) -> Result<Process, String> {
+    let (name, pid) = text.split_once('=').ok_or("must be of the form name=pid")?;
+    let pid = pid.parse().map_err(|_| format!("`{pid}` is no process id"))?;
+    let (tree, name) = match name.strip_prefix("tree:") {
+        Some(name) => (true, name),
+        None => (false, name),
+    };
+    Ok(Process { name: name.to_owned(), pid, tree })
+}

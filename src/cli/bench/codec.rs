@@ -1,0 +1,408 @@
+//! What the load generator says and understands in either protocol.
+//!
+//! Requests are one prebuilt frame in which only fields of fixed width change. What arrives is scanned at
+//! the places where the service writes it; whatever does not fit is parsed properly, so a different
+//! order of keys costs time and nothing else.
+
+use std::ops::Range;
+
+use clap::ValueEnum;
+use memchr::{memchr, memmem};
+use serde_json::Value;
+
+use super::frame;
+
+/// A UUID in its text form.
+pub type Id = [u8; 36];
+
+/// Request numbers begin here, so that they always have ten digits.
+const FIRST_REQUEST: u32 = 1_000_000_000;
+
+/// How the clients talk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// The service's own JSON frames at `/messaging/ws`.
+    Native,
+    /// Socket.IO 5 over Engine.IO 4, namespace `/messaging`.
+    Socketio,
+}
+
+impl Protocol {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Socketio => "socketio",
+        }
+    }
+
+    /// The path of the upgrade request.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Native => "/messaging/ws",
+            Self::Socketio => "/socket.io/?EIO=4&transport=websocket",
+        }
+    }
+
+    /// The text that asks to enter, once the transport is open.
+    pub fn introduction(self, token: &str) -> String {
+        match self {
+            Self::Native => format!(r#"{{"id":0,"op":"connect","data":{{"token":"{token}"}}}}"#),
+            Self::Socketio => format!(r#"40/messaging,{{"token":"{token}"}}"#),
+        }
+    }
+}
+
+/// Who sent a message, its number among the sender's, and when it was due (nanoseconds of the run).
+/// Travels in the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    pub sender: u32,
+    pub number: u32,
+    pub due: u64,
+}
+
+/// `b1:` + sender + number + due in hex.
+const STAMP_BYTES: usize = 3 + 8 + 8 + 16;
+
+/// The shortest content that carries a [`Stamp`].
+pub const MIN_CONTENT_BYTES: usize = STAMP_BYTES;
+
+impl Stamp {
+    /// Finds the stamp in the text of a message or of a frame that holds one.
+    pub fn find(text: &[u8]) -> Option<Self> {
+        let at = memmem::find(text, b"\"content\":\"b1:")? + 14;
+        let digits = text.get(at..at + STAMP_BYTES - 3)?;
+        Some(Self {
+            sender: unhex(&digits[..8])? as u32,
+            number: unhex(&digits[8..16])? as u32,
+            due: unhex(&digits[16..])?,
+        })
+    }
+}
+
+fn hex(mut value: u64, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(value & 15) as usize];
+        value >>= 4;
+    }
+}
+
+fn unhex(digits: &[u8]) -> Option<u64> {
+    digits
+        .iter()
+        .try_fold(0, |value, digit| Some(value << 4 | u64::from((*digit as char).to_digit(16)?)))
+}
+
+/// The frame of a `sendMessage`, ready but for the fields that change.
+#[derive(Debug)]
+pub struct Request {
+    frame: Vec<u8>,
+    request: Range<usize>,
+    conversation: Range<usize>,
+    stamp: Range<usize>,
+    client_id: Range<usize>,
+}
+
+impl Request {
+    /// `content_bytes` below [`MIN_CONTENT_BYTES`] count as that many.
+    pub fn new(protocol: Protocol, content_bytes: usize) -> Self {
+        let padding = content_bytes.saturating_sub(STAMP_BYTES);
+        let (number, content) = ("#".repeat(10), "%".repeat(STAMP_BYTES) + &"m".repeat(padding));
+        let (conversation, client) = ("&".repeat(36), "@".repeat(36));
+        let data = format!(
+            r#"{{"conversationId":"{conversation}","content":"{content}","clientMessageId":"{client}"}}"#
+        );
+        let text = match protocol {
+            Protocol::Native => format!(r#"{{"id":{number},"op":"sendMessage","data":{data}}}"#),
+            Protocol::Socketio => format!(r#"42/messaging,{number}["sendMessage",{data}]"#),
+        };
+        let frame = frame::text(text.as_bytes());
+        // The header holds bytes of its own, so the search begins behind it.
+        let start = frame.len() - text.len();
+        let find = |mark: u8, length: usize| {
+            let at = start + memchr(mark, &frame[start..]).expect("every field is in the text");
+            at..at + length
+        };
+        let (request, conversation) = (find(b'#', 10), find(b'&', 36));
+        let (stamp, client_id) = (find(b'%', STAMP_BYTES), find(b'@', 36));
+        Self { frame, request, conversation, stamp, client_id }
+    }
+
+    /// The frame for the message that `stamp` describes.
+    pub fn fill(&mut self, conversation: &Id, stamp: Stamp) -> &[u8] {
+        let mut number = FIRST_REQUEST + stamp.number;
+        for digit in self.frame[self.request.clone()].iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+        self.frame[self.conversation.clone()].copy_from_slice(conversation);
+        let out = &mut self.frame[self.stamp.clone()];
+        out[..3].copy_from_slice(b"b1:");
+        hex(stamp.sender.into(), &mut out[3..11]);
+        hex(stamp.number.into(), &mut out[11..19]);
+        hex(stamp.due, &mut out[19..]);
+        // A well-formed UUID, unique for sender and number.
+        let out = &mut self.frame[self.client_id.clone()];
+        out.copy_from_slice(b"00000000-0000-4000-8000-000000000000");
+        hex(stamp.sender.into(), &mut out[..8]);
+        hex(stamp.number.into(), &mut out[24..]);
+        &self.frame
+    }
+}
+
+/// The three fields by which a message is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub seq: u64,
+    pub id: Id,
+    pub conversation: Id,
+}
+
+/// What a text frame means to the load generator.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// A `newMessage`. Its stamp, if wanted, is found in the frame.
+    Message(Head),
+    /// The message with this number was accepted.
+    Accepted(u32, Head),
+    /// The message with this number was refused with this code.
+    Refused(u32, String),
+    /// The transport is open and waits for the token.
+    Open,
+    /// The connection is authenticated.
+    Ready,
+    /// The connection was refused.
+    Rejected(String),
+    /// The Engine.IO heartbeat, to be answered with `3`.
+    Beat,
+    /// Any other event.
+    Other,
+}
+
+/// Reads one text frame; `Err` quotes what could not be understood.
+pub fn read(protocol: Protocol, text: &[u8]) -> Result<Incoming, String> {
+    let scanned = match protocol {
+        Protocol::Native => scan_native(text),
+        Protocol::Socketio => scan_socketio(text),
+    };
+    let parsed = scanned.or_else(|| match protocol {
+        Protocol::Native => parse_native(text),
+        Protocol::Socketio => parse_socketio(text),
+    });
+    parsed.ok_or_else(|| {
+        let quote: String = String::from_utf8_lossy(text).chars().take(200).collect();
+        format!("a frame that makes no sense here: {quote}")
+    })
+}
+
+fn scan_native(text: &[u8]) -> Option<Incoming> {
+    if let Some(rest) = text.strip_prefix(b"{\"event\":\"") {
+        let Some(rest) = rest.strip_prefix(b"newMessage\",\"cursor\":\"") else {
+            let known = [&b"newMessage\""[..], b"connected\""].iter().any(|n| rest.starts_with(n));
+            return (!known).then_some(Incoming::Other);
+        };
+        let rest = rest.get(memchr(b'"', rest)?..)?;
+        return head(rest.strip_prefix(b"\",\"data\":{")?).map(Incoming::Message);
+    }
+    let (request, rest) = number(text.strip_prefix(b"{\"id\":")?)?;
+    let head = head(rest.strip_prefix(b",\"ok\":true,\"data\":{\"message\":{")?)?;
+    Some(Incoming::Accepted(message_number(request)?, head))
+}
+
+fn scan_socketio(text: &[u8]) -> Option<Incoming> {
+    if let Some(rest) = text.strip_prefix(b"42/messaging,[\"") {
+        let Some(rest) = rest.strip_prefix(b"newMessage\",{") else {
+            return (!rest.starts_with(b"newMessage\"")).then_some(Incoming::Other);
+        };
+        return head(rest).map(Incoming::Message);
+    }
+    if let Some(rest) = text.strip_prefix(b"43/messaging,") {
+        let (request, rest) = number(rest)?;
+        let head = head(rest.strip_prefix(b"[{\"success\":true,\"message\":{")?)?;
+        return Some(Incoming::Accepted(message_number(request)?, head));
+    }
+    (text == b"2").then_some(Incoming::Beat)
+}
+
+/// The head of a message whose first three keys are `seq`, `id` and `conversationId` in any order.
+fn head(mut text: &[u8]) -> Option<Head> {
+    let (mut seq, mut id, mut conversation) = (None, None, None);
+    for _ in 0..3 {
+        if let Some(rest) = text.strip_prefix(b"\"seq\":") {
+            let (value, rest) = number(rest)?;
+            (seq, text) = (Some(value), rest);
+        } else if let Some(rest) = text.strip_prefix(b"\"id\":\"") {
+            let (value, rest) = rest.split_first_chunk::<36>()?;
+            (id, text) = (Some(*value), rest.strip_prefix(b"\"")?);
+        } else {
+            let (value, rest) = text.strip_prefix(b"\"conversationId\":\"")?.split_first_chunk()?;
+            (conversation, text) = (Some(*value), rest.strip_prefix(b"\"")?);
+        }
+        text = text.strip_prefix(b",").unwrap_or(text);
+    }
+    Some(Head { seq: seq?, id: id?, conversation: conversation? })
+}
+
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let digits = text.iter().position(|b| !b.is_ascii_digit())?;
+    // 19 digits cannot overflow.
+    (1..=19).contains(&digits).then_some(())?;
+    let value = text[..digits].iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
+    Some((value, &text[digits..]))
+}
+
+fn message_number(request: u64) -> Option<u32> {
+    u32::try_from(request).ok()?.checked_sub(FIRST_REQUEST)
+}
+
+fn parse_native(text: &[u8]) -> Option<Incoming> {
+    let value: Value = serde_json::from_slice(text).ok()?;
+    if let Some(event) = value.get("event") {
+        return match event.as_str()? {
+            "newMessage" => value_head(value.get("data")?).map(Incoming::Message),
+            "connected" => Some(Incoming::Ready),
+            _ => Some(Incoming::Other),
+        };
+    }
+    let request = value.get("id")?.as_u64()?;
+    if value.get("ok")?.as_bool()? {
+        let head = value_head(value.get("data")?.get("message")?)?;
+        return Some(Incoming::Accepted(message_number(request)?, head));
+    }
+    let code = value.get("error")?.get("code")?.as_str()?.to_owned();
+    Some(match message_number(request) {
+        Some(number) => Incoming::Refused(number, code),
+        None => Incoming::Rejected(code),
+    })
+}
+
+fn parse_socketio(text: &[u8]) -> Option<Incoming> {
+    if text.first() == Some(&b'0') {
+        return Some(Incoming::Open);
+    }
+    let (kind, rest) = (text.get(..2)?, text.get(2..)?);
+    let rest = rest.strip_prefix(b"/messaging")?;
+    let rest = rest.strip_prefix(b",").unwrap_or(rest);
+    match kind {
+        b"40" => Some(Incoming::Ready),
+        b"41" => Some(Incoming::Rejected("disconnected by the server".into())),
+        b"44" => Some(Incoming::Rejected(String::from_utf8_lossy(rest).into_owned())),
+        b"42" => {
+            let value: Value = serde_json::from_slice(rest).ok()?;
+            match value.get(0)?.as_str()? {
+                "newMessage" => value_head(value.get(1)?).map(Incoming::Message),
+                _ => Some(Incoming::Other),
+            }
+        }
+        b"43" => {
+            let (request, rest) = number(rest)?;
+            let value: Value = serde_json::from_slice(rest).ok()?;
+            let (request, answer) = (message_number(request)?, value.get(0)?);
+            if answer.get("success")?.as_bool()? {
+                return Some(Incoming::Accepted(request, value_head(answer.get("message")?)?));
+            }
+            Some(Incoming::Refused(request, answer.get("code")?.as_str()?.to_owned()))
+        }
+        _ => None,
+    }
+}
+
+fn value_head(message: &Value) -> Option<Head> {
+    let id = |key| message.get(key)?.as_str()?.as_bytes().try_into().ok();
+    Some(Head {
+        seq: message.get("seq")?.as_u64()?,
+        id: id("id")?,
+        conversation: id("conversationId")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0190d1a2-0000-7000-8000-000000000001";
+    const CONVERSATION: &str = "5b1c7c1e-0000-4000-8000-000000000002";
+
+    fn expected() -> Head {
+        let bytes = |id: &str| id.as_bytes().try_into().unwrap();
+        Head { seq: 1841, id: bytes(ID), conversation: bytes(CONVERSATION) }
+    }
+
+    /// The message with its first keys in the service's order, and in one that only a parser reads.
+    fn messages() -> [String; 2] {
+        [
+            format!(
+                r#"{{"seq":1841,"id":"{ID}","conversationId":"{CONVERSATION}","content":"x"}}"#
+            ),
+            format!(
+                r#"{{"content":"x", "conversationId":"{CONVERSATION}","seq":1841,"id":"{ID}"}}"#
+            ),
+        ]
+    }
+
+    #[test]
+    fn events_and_replies_are_read_whatever_the_order_of_their_keys() {
+        for message in messages() {
+            let native = |text: String| read(Protocol::Native, text.as_bytes()).unwrap();
+            let event = format!(r#"{{"event":"newMessage","cursor":"k.1841","data":{message}}}"#);
+            assert_eq!(native(event), Incoming::Message(expected()));
+            let reply = format!(r#"{{"id":1000000007,"ok":true,"data":{{"message":{message}}}}}"#);
+            assert_eq!(native(reply), Incoming::Accepted(7, expected()));
+
+            let socketio = |text: String| read(Protocol::Socketio, text.as_bytes()).unwrap();
+            let event = format!(r#"42/messaging,["newMessage",{message},"k.1841"]"#);
+            assert_eq!(socketio(event), Incoming::Message(expected()));
+            let reply =
+                format!(r#"43/messaging,1000000007[{{"success":true,"message":{message}}}]"#);
+            assert_eq!(socketio(reply), Incoming::Accepted(7, expected()));
+        }
+    }
+
+    #[test]
+    fn refusals_keep_their_code() {
+        let text = br#"{"id":1000000003,"ok":false,"error":{"code":"rate_limited","message":"x"}}"#;
+        let refused = Incoming::Refused(3, "rate_limited".into());
+        assert_eq!(read(Protocol::Native, text).unwrap(), refused);
+        let text =
+            br#"43/messaging,1000000003[{"success":false,"error":"x","code":"rate_limited"}]"#;
+        assert_eq!(read(Protocol::Socketio, text).unwrap(), refused);
+        let text = br#"44/messaging,{"message":"expired","data":{"code":"unauthenticated"}}"#;
+        let Incoming::Rejected(why) = read(Protocol::Socketio, text).unwrap() else { panic!() };
+        assert!(why.contains("unauthenticated"));
+    }
+
+    #[test]
+    fn the_steps_of_a_connection_are_recognised() {
+        let native = |text: &str| read(Protocol::Native, text.as_bytes());
+        assert_eq!(native(r#"{"event":"connected","data":{}}"#), Ok(Incoming::Ready));
+        assert_eq!(native(r#"{"event":"caughtUp","data":{}}"#), Ok(Incoming::Other));
+        assert!(native("{").unwrap_err().contains("no sense"));
+        let socketio = |text: &str| read(Protocol::Socketio, text.as_bytes());
+        assert_eq!(socketio(r#"0{"sid":"a"}"#), Ok(Incoming::Open));
+        assert_eq!(socketio(r#"40/messaging,{"sid":"a"}"#), Ok(Incoming::Ready));
+        assert_eq!(socketio("2"), Ok(Incoming::Beat));
+        assert_eq!(socketio(r#"42/messaging,["userTyping",{}]"#), Ok(Incoming::Other));
+        assert!(socketio("9").is_err());
+    }
+
+    #[test]
+    fn a_filled_request_is_valid_json_and_its_stamp_is_found_again() {
+        for protocol in [Protocol::Native, Protocol::Socketio] {
+            let mut request = Request::new(protocol, 100);
+            for stamp in [
+                Stamp { sender: 0, number: 0, due: 0 },
+                Stamp { sender: 499, number: 123_456, due: 9_876_543_210 },
+            ] {
+                let frame = request.fill(&expected().conversation, stamp);
+                assert_eq!(Stamp::find(frame), Some(stamp));
+                let json = &frame[memchr(b'{', frame).unwrap()..];
+                let json = json.strip_suffix(b"]").unwrap_or(json);
+                let value: Value = serde_json::from_slice(json).unwrap();
+                let data = value.get("data").unwrap_or(&value);
+                assert_eq!(data["content"].as_str().unwrap().len(), 100);
+                assert_eq!(data["conversationId"], CONVERSATION);
+                uuid::Uuid::parse_str(data["clientMessageId"].as_str().unwrap()).unwrap();
+            }
+        }
+    }
+}

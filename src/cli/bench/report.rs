@@ -1,0 +1,367 @@
+//! The figures of a run, for machines and for people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
+use serde::Serialize;
+
+use super::engine::Latencies;
+use super::process::{Process, Usage};
+
+/// Everything that is printed; times are in the unit that the field's name ends with.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub shape: &'static str,
+    pub protocol: &'static str,
+    pub users: u32,
+    pub senders: u32,
+    /// Such as "100 direct conversations".
+    pub arrangement: String,
+    /// Such as "closed loop, 1 in flight".
+    pub load: String,
+    pub content_bytes: usize,
+    /// The measured window, after the warm-up.
+    pub window_seconds: f64,
+    pub connect: Connect,
+    /// Of the whole run, the warm-up included.
+    pub sent: u64,
+    /// Refused messages by code, `unanswered` among them.
+    pub refused: BTreeMap<String, u64>,
+    /// Within the window.
+    pub acknowledged: Rate,
+    pub deliveries: Rate,
+    pub ack_latency: Percentiles,
+    pub delivery_latency: Percentiles,
+    /// `None` when nothing was sent.
+    pub persistence: Option<Persistence>,
+    pub cpu: Cpu,
+    pub memory: Vec<Memory>,
+    /// What each connection added to the service's resident memory.
+    pub bytes_per_connection: Option<u64>,
+    pub checks: Checks,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Connect {
+    pub connections: u32,
+    pub seconds: f64,
+    pub per_second: f64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rate {
+    pub count: u64,
+    pub per_second: f64,
+}
+
+impl Rate {
+    pub fn new(count: u64, window: Duration) -> Self {
+        Self { count, per_second: count as f64 / window.as_secs_f64() }
+    }
+}
+
+/// Microseconds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Percentiles {
+    pub count: u64,
+    pub p50_micros: u64,
+    pub p90_micros: u64,
+    pub p99_micros: u64,
+    pub p999_micros: u64,
+    pub max_micros: u64,
+}
+
+impl From<&Latencies> for Percentiles {
+    fn from(latencies: &Latencies) -> Self {
+        let at = |quantile| latencies.value_at_quantile(quantile);
+        Self {
+            count: latencies.len(),
+            p50_micros: at(0.5),
+            p90_micros: at(0.9),
+            p99_micros: at(0.99),
+            p999_micros: at(0.999),
+            max_micros: latencies.max(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Persistence {
+    /// From the end of the load until the newest message could be read from Postgres.
+    pub after_end_millis: f64,
+    pub lag: Option<Lag>,
+}
+
+/// How far Postgres is behind, sampled from `/metrics` in the window.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lag {
+    pub samples: usize,
+    pub p50_messages: f64,
+    pub p99_messages: f64,
+    pub max_messages: f64,
+    /// The same as time: what is waiting, over the rate at which it comes.
+    pub p50_millis: f64,
+    pub p99_millis: f64,
+    pub max_millis: f64,
+}
+
+impl Lag {
+    /// `None` without samples, which must ascend.
+    pub fn new(samples: &[f64], per_second: f64) -> Option<Self> {
+        let last = samples.len().checked_sub(1)?;
+        let at = |quantile: f64| samples[(last as f64 * quantile).ceil() as usize];
+        let millis = |messages| if per_second > 0.0 { messages / per_second * 1000.0 } else { 0.0 };
+        let (p50, p99, max) = (at(0.5), at(0.99), at(1.0));
+        Some(Self {
+            samples: samples.len(),
+            p50_messages: p50,
+            p99_messages: p99,
+            max_messages: max,
+            p50_millis: millis(p50),
+            p99_millis: millis(p99),
+            max_millis: millis(max),
+        })
+    }
+}
+
+/// From the start of the window until everything was persisted.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cpu {
+    pub seconds: f64,
+    /// What the use is divided by: all that was acknowledged and delivered in this time.
+    pub messages: u64,
+    pub deliveries: u64,
+    pub processes: Vec<CpuUse>,
+    /// All of the above together.
+    pub servers: Option<CpuUse>,
+    /// The load generator itself, which is not part of the sum.
+    pub generator: Option<CpuUse>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CpuUse {
+    pub name: String,
+    pub cpu_seconds: f64,
+    /// 1.0 is one core all the time.
+    pub cores: f64,
+    pub micros_per_message: Option<f64>,
+    pub micros_per_delivery: Option<f64>,
+}
+
+impl Cpu {
+    /// From what the processes had used at the start and at the end.
+    pub fn new(
+        wall: Duration,
+        (messages, deliveries): (u64, u64),
+        servers: &[(Process, Option<Duration>)],
+        generator: Option<Duration>,
+    ) -> Self {
+        let each =
+            |used: Duration, count| (count > 0).then(|| used.as_secs_f64() * 1e6 / count as f64);
+        let of = |name: &str, used: Duration| CpuUse {
+            name: name.to_owned(),
+            cpu_seconds: used.as_secs_f64(),
+            cores: used.as_secs_f64() / wall.as_secs_f64(),
+            micros_per_message: each(used, messages),
+            micros_per_delivery: each(used, deliveries),
+        };
+        // A sum that lacks a process would flatter.
+        let sum: Option<Duration> = servers.iter().map(|(_, used)| *used).sum();
+        let known = servers.iter().filter_map(|(process, used)| Some(of(&process.name, (*used)?)));
+        Self {
+            seconds: wall.as_secs_f64(),
+            messages,
+            deliveries,
+            processes: known.collect(),
+            servers: sum.filter(|_| !servers.is_empty()).map(|used| of("servers", used)),
+            generator: generator.map(|used| of("generator", used)),
+        }
+    }
+}
+
+/// Resident bytes of a process; of Postgres the proportional share of its whole tree.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Memory {
+    pub name: String,
+    pub before_connecting: u64,
+    pub connected: u64,
+    pub at_end: u64,
+}
+
+impl Memory {
+    pub fn new(process: &Process, usages: [Option<Usage>; 3]) -> Option<Self> {
+        let [before, connected, end] = usages.map(|usage| usage.map(|u| u.memory));
+        Some(Self {
+            name: process.name.clone(),
+            before_connecting: before?,
+            connected: connected?,
+            at_end: end?,
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checks {
+    pub passed: bool,
+    /// All objections; the first few are written out.
+    pub objections: u64,
+    pub explanations: Vec<String>,
+}
+
+impl Report {
+    /// The summary for people.
+    pub fn table(&self) -> String {
+        let mut text = format!(
+            "{} over {}: {} users, {}; {}, {} bytes, {:.1} s\n",
+            self.shape,
+            self.protocol,
+            self.users,
+            self.arrangement,
+            self.load,
+            self.content_bytes,
+            self.window_seconds
+        );
+        let mut parts = vec![self.flow()];
+        if self.ack_latency.count > 0 {
+            parts.push(self.latencies());
+        }
+        parts.push(self.cpu_table());
+        parts.push(self.memory_table());
+        for part in parts.iter().filter(|part| part.row_count() > 0) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "\n{part}");
+        }
+        let _ = writeln!(text, "\n{}", self.verdict());
+        text
+    }
+
+    fn flow(&self) -> Table {
+        let mut table = table(&["", "count", "per second"]);
+        let mut row = |name: &str, count: u64, rate: f64| {
+            table.add_row([name.to_owned(), count.to_string(), format!("{rate:.0}")]);
+        };
+        row("connected", self.connect.connections.into(), self.connect.per_second);
+        if self.sent > 0 {
+            row("acknowledged", self.acknowledged.count, self.acknowledged.per_second);
+            row("delivered", self.deliveries.count, self.deliveries.per_second);
+        }
+        for (code, count) in &self.refused {
+            table.add_row([format!("refused: {code}"), count.to_string(), String::new()]);
+        }
+        table
+    }
+
+    fn latencies(&self) -> Table {
+        let mut table = table(&["ms", "p50", "p90", "p99", "p99.9", "max"]);
+        for (name, p) in [("ack", &self.ack_latency), ("delivery", &self.delivery_latency)] {
+            let values = [p.p50_micros, p.p90_micros, p.p99_micros, p.p999_micros, p.max_micros];
+            let values = values.map(|micros| format!("{:.2}", micros as f64 / 1000.0));
+            table.add_row(std::iter::once(name.to_owned()).chain(values));
+        }
+        if let Some(lag) = self.persistence.as_ref().and_then(|p| p.lag.as_ref()) {
+            let ms = |value: f64| format!("{value:.1}");
+            table.add_row([
+                "behind in Postgres".to_owned(),
+                ms(lag.p50_millis),
+                String::new(),
+                ms(lag.p99_millis),
+                String::new(),
+                ms(lag.max_millis),
+            ]);
+        }
+        table
+    }
+
+    fn cpu_table(&self) -> Table {
+        let mut table = table(&["CPU", "seconds", "cores", "µs/message", "µs/delivery"]);
+        let sums = self.cpu.servers.iter().chain(&self.cpu.generator);
+        for used in self.cpu.processes.iter().chain(sums) {
+            let micros = |value: Option<f64>| value.map_or(String::new(), |v| format!("{v:.2}"));
+            table.add_row([
+                used.name.clone(),
+                format!("{:.2}", used.cpu_seconds),
+                format!("{:.2}", used.cores),
+                micros(used.micros_per_message),
+                micros(used.micros_per_delivery),
+            ]);
+        }
+        table
+    }
+
+    fn memory_table(&self) -> Table {
+        let mut table = table(&["memory, MiB", "before connecting", "connected", "at the end"]);
+        for memory in &self.memory {
+            let mib = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
+            let values = [memory.before_connecting, memory.connected, memory.at_end].map(mib);
+            table.add_row(std::iter::once(memory.name.clone()).chain(values));
+        }
+        table
+    }
+
+    fn verdict(&self) -> String {
+        let mut text = String::new();
+        if let Some(bytes) = self.bytes_per_connection {
+            let _ = writeln!(text, "{:.1} KiB of the service a connection.", bytes as f64 / 1024.0);
+        }
+        if let Some(persistence) = &self.persistence {
+            let millis = persistence.after_end_millis;
+            let _ = writeln!(text, "All persisted {millis:.0} ms after the end of the load.");
+        }
+        if self.checks.passed {
+            text.push_str("Every receiver got everything once, in one order.");
+        } else {
+            let _ = writeln!(text, "{} objections:", self.checks.objections);
+            text.push_str(&self.checks.explanations.join("\n"));
+        }
+        text
+    }
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()))
+        .set_header(header.to_vec());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_of_a_message_is_that_of_all_servers_and_unknown_if_one_is() {
+        let process = |name: &str| Process { name: name.into(), pid: 1, tree: false };
+        let used = |millis| Some(Duration::from_millis(millis));
+        let mut servers = vec![(process("a"), used(200)), (process("b"), used(100))];
+        let cpu = Cpu::new(Duration::from_secs(1), (1000, 2000), &servers, used(10));
+        let sum = cpu.servers.unwrap();
+        assert_eq!(sum.micros_per_message, Some(300.0));
+        assert_eq!(sum.micros_per_delivery, Some(150.0));
+        servers.push((process("c"), None));
+        let cpu = Cpu::new(Duration::from_secs(1), (1000, 2000), &servers, None);
+        assert!(cpu.servers.is_none() && cpu.processes.len() == 2);
+    }
+
+    #[test]
+    fn the_lag_in_time_follows_from_the_rate() {
+        let lag = Lag::new(&[0.0, 100.0, 800.0], 8000.0).unwrap();
+        assert_eq!((lag.p50_millis, lag.p99_millis), (12.5, 100.0));
+        assert!(Lag::new(&[], 1.0).is_none());
+    }
+}
