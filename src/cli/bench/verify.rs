@@ -9,9 +9,12 @@
 //! ascend without a hole, and a digest over all appended (seq, id) equals the one over all
 //! acknowledgements.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+mod senders;
+
+use std::collections::VecDeque;
 
 use super::codec::{Id, Stamp};
+use senders::Senders;
 
 /// How far observers of one conversation may be apart: 65,536 entries of 64 bytes are 4 MiB. A server
 /// keeps 512 frames for a connection, so whoever is further behind than this has lost something.
@@ -19,12 +22,6 @@ const MAX_LOG_ENTRIES: usize = 65_536;
 
 /// Trimming looks at every observer, so it happens once in so many appended messages.
 const TRIM_EVERY: u64 = 1024;
-
-/// Ids that are remembered to notice one that comes again: more than can be in flight.
-const RECENT_IDS: usize = 65_536;
-
-/// Holes and refusals that are remembered; beyond it a run has failed anyway.
-const MAX_EXCEPTIONS: usize = 100_000;
 
 /// Objections that are written out; the rest is counted.
 const MAX_OBJECTIONS: usize = 20;
@@ -106,15 +103,6 @@ struct Seat {
     broken: bool,
 }
 
-#[derive(Debug, Default)]
-struct Sender {
-    next: u32,
-    /// Numbers that were passed over; each must turn out to have been refused.
-    holes: BTreeSet<u32>,
-    /// Numbers that were refused or never answered.
-    refused: BTreeSet<u32>,
-}
-
 /// A place from which one user observes one conversation.
 pub type SeatId = u32;
 
@@ -122,9 +110,7 @@ pub type SeatId = u32;
 pub struct Verifier {
     logs: Vec<Log>,
     seats: Vec<Seat>,
-    senders: Vec<Sender>,
-    recent: VecDeque<Id>,
-    recent_ids: HashSet<Id>,
+    senders: Senders,
     delivered: u64,
     expected: u64,
     refused: u64,
@@ -147,9 +133,7 @@ impl Verifier {
         Self {
             logs: conversations.iter().map(log).collect(),
             seats: Vec::new(),
-            senders: std::iter::repeat_with(Sender::default).take(senders).collect(),
-            recent: VecDeque::new(),
-            recent_ids: HashSet::new(),
+            senders: Senders::new(senders),
             delivered: 0,
             expected: 0,
             refused: 0,
@@ -219,8 +203,7 @@ impl Verifier {
     fn append(&mut self, seat: SeatId, seq: u64, id: &Id, stamp: Stamp) -> u64 {
         let view = &self.seats[seat as usize];
         let (user, place) = (view.user, view.log as usize);
-        self.check_number(user, seq, stamp);
-        self.check_id(seq, id);
+        self.senders.stored(stamp, seq, id, user, &mut self.objections);
         let log = &mut self.logs[place];
         log.entries.push_back(Entry { seq, id: *id, due: stamp.due, first: user });
         log.newest = Some((seq, *id));
@@ -230,44 +213,6 @@ impl Verifier {
             self.trim(place);
         }
         stamp.due
-    }
-
-    fn check_number(&mut self, user: u32, seq: u64, stamp: Stamp) {
-        let Stamp { sender, number, .. } = stamp;
-        let Some(state) = self.senders.get_mut(sender as usize) else {
-            self.objections
-                .add(|| format!("seq {seq} is of a sender {sender} that does not exist"));
-            return;
-        };
-        if number >= state.next {
-            let room = MAX_EXCEPTIONS.saturating_sub(state.holes.len());
-            state.holes.extend((state.next..number).take(room));
-            state.next = number + 1;
-            return;
-        }
-        let late = state.holes.remove(&number);
-        let next = state.next - 1;
-        self.objections.add(|| match late {
-            true => format!(
-                "message {number} of sender {sender} has seq {seq}, behind its later message {next}"
-            ),
-            false => format!(
-                "message {number} of sender {sender} stands in the log twice, again as seq {seq} (first at user {user})"
-            ),
-        });
-    }
-
-    fn check_id(&mut self, seq: u64, id: &Id) {
-        if !self.recent_ids.insert(*id) {
-            self.objections.add(|| format!("the id {} came again as seq {seq}", text(id)));
-            return;
-        }
-        self.recent.push_back(*id);
-        if self.recent.len() > RECENT_IDS
-            && let Some(old) = self.recent.pop_front()
-        {
-            self.recent_ids.remove(&old);
-        }
     }
 
     fn trim(&mut self, place: usize) {
@@ -312,10 +257,7 @@ impl Verifier {
     /// The server refused a message, or never answered: it may or may not have been stored.
     pub fn refused(&mut self, sender: u32, number: u32) {
         self.refused += 1;
-        let refused = &mut self.senders[sender as usize].refused;
-        if refused.len() < MAX_EXCEPTIONS {
-            refused.insert(number);
-        }
+        self.senders.refused(sender, number);
     }
 
     /// Something else that must not happen, such as a connection that was closed.
@@ -372,13 +314,7 @@ impl Verifier {
                 ));
             }
         }
-        for (sender, state) in self.senders.iter().enumerate() {
-            if let Some(number) = state.holes.difference(&state.refused).next() {
-                self.objections.add(|| format!(
-                    "message {number} of sender {sender} is missing from the log although a later one is in it"
-                ));
-            }
-        }
+        self.senders.finish(&mut self.objections);
         self.objections
     }
 }
