@@ -3,6 +3,7 @@
 //! Answers go to standard output, logs and errors to standard error. Exit codes: 0 done, 1 failed, 2 refused
 //! because of the command line or the configuration.
 
+mod bench;
 mod data_folder;
 mod dev;
 mod migrate;
@@ -38,6 +39,8 @@ enum Command {
     Dev(dev::Args),
     /// Run the service against NATS and Postgres that are already there.
     Serve(serve::Args),
+    /// Put the service under load, check every receiver, and measure it.
+    Bench(bench::Args),
     /// Print a token for a user, signed with the JWT secret.
     Token(token::Args),
     /// Bring the database to this version's schema.
@@ -58,6 +61,7 @@ impl Cli {
         let outcome = match self.command {
             Command::Dev(args) => dev::command(args, config).await,
             Command::Serve(args) => serve::command(args, config).await,
+            Command::Bench(args) => bench::command(args).await,
             Command::Token(args) => token::command(&args, &config),
             Command::Migrate => migrate::command(config).await,
             Command::Topology(args) => topology::command(args, config).await,

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use hyper::Method;
 use indicatif::ProgressBar;
-use jiff::Timestamp;
-use jsonwebtoken::{EncodingKey, Header};
 use rand::seq::SliceRandom;
-use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -17,12 +15,13 @@ use uuid::Uuid;
 use super::codec::Id;
 use super::engine::User;
 use super::rest::{Base, Client};
+use crate::cli::token;
 
 /// REST calls at once. Creating is bound by Postgres' commits, which gather well at this number.
 const PARALLEL_CALLS: usize = 16;
 
 /// Tokens outlive any run.
-const TOKEN_SECONDS: i64 = 24 * 3600;
+const TOKEN_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// A conversation to be made; its first member makes it.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,13 +86,6 @@ impl Plan {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Claims {
-    sub: Uuid,
-    exp: i64,
-    name: String,
-}
-
 /// Users, with tokens and conversations.
 #[derive(Debug)]
 pub struct Prepared {
@@ -110,9 +102,12 @@ pub async fn prepare(
     bar: ProgressBar,
 ) -> anyhow::Result<Prepared> {
     let ids: Arc<Vec<Uuid>> = Arc::new((0..users).map(|_| Uuid::new_v4()).collect());
-    let key = EncodingKey::from_secret(secret.as_bytes());
-    let tokens: Result<Vec<String>, _> =
-        ids.iter().enumerate().map(|(number, id)| token(*id, number, &key)).collect();
+    let tokens: anyhow::Result<Vec<String>> = {
+        let named = |(number, id): (usize, &Uuid)| {
+            token::sign(*id, Some(&format!("Bench {number}")), TOKEN_TTL, secret)
+        };
+        ids.iter().enumerate().map(named).collect()
+    };
     let tokens = Arc::new(tokens?);
     let conversations = create_all(base, &plan, &ids, &tokens, &bar).await?;
 
@@ -130,12 +125,6 @@ pub async fn prepare(
         }
     }
     Ok(Prepared { users, conversations })
-}
-
-fn token(user: Uuid, number: usize, key: &EncodingKey) -> anyhow::Result<String> {
-    let exp = Timestamp::now().as_second() + TOKEN_SECONDS;
-    let claims = Claims { sub: user, exp, name: format!("Bench {number}") };
-    jsonwebtoken::encode(&Header::default(), &claims, key).context("cannot sign a token")
 }
 
 async fn create_all(
