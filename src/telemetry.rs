@@ -1,5 +1,6 @@
 //! Logs, metrics and traces.
 
+pub mod listener;
 pub mod metrics;
 pub mod trace;
 

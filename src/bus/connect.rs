@@ -54,6 +54,11 @@ pub async fn connect(settings: &Settings, name: &str) -> Result<Client, BusError
     }
 }
 
+/// Is the connection up at this moment?
+pub fn is_connected(client: &Client) -> bool {
+    client.connection_state() == async_nats::connection::State::Connected
+}
+
 async fn options(settings: &Settings, name: &str) -> Result<ConnectOptions, BusError> {
     let label = name.to_owned();
     let mut options = ConnectOptions::new()

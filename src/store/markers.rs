@@ -8,6 +8,9 @@ use crate::domain::ids::{ConversationId, MessageId, Seq, UserId};
 
 use super::{Store, StoreError, rows, unsigned};
 
+/// Delivery and reading "by all" are followed in conversations of up to so many.
+const MAX_FOLLOWED: i32 = 100;
+
 /// "I have read up to here."
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MarkRead {
@@ -98,6 +101,45 @@ impl Store {
                 .iter()
                 .map(outcome)
                 .collect()
+        })
+        .await
+    }
+}
+
+/// How far everybody else in a conversation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OthersMarkers {
+    /// All of them have read up to here.
+    pub read_seq: Seq,
+    /// All of them have received up to here.
+    pub delivered_seq: Seq,
+}
+
+impl Store {
+    /// How far everybody but `user` is. `None` where there is nobody else, or where they are so many that
+    /// "all" says nothing and would have to be looked for among thousands of rows.
+    pub async fn others_markers(
+        &self,
+        conversation: ConversationId,
+        user: UserId,
+    ) -> Result<Option<OthersMarkers>, StoreError> {
+        // A participant who has read something has received it.
+        let sql = "SELECT min(p.last_read_seq) AS read_seq,
+                          min(GREATEST(p.delivered_seq, p.last_read_seq)) AS delivered_seq
+                   FROM conversations c JOIN conversation_participants p ON p.conversation_id = c.id
+                   WHERE c.id = $1 AND p.user_id <> $2 AND c.participant_count <= $3
+                   HAVING count(*) > 0";
+        self.within(async {
+            let client = self.client().await?;
+            super::row(&client, sql, &[&conversation, &user, &MAX_FOLLOWED])
+                .await?
+                .map(|row| {
+                    Ok(OthersMarkers {
+                        read_seq: unsigned(&row, "read_seq")?,
+                        delivered_seq: unsigned(&row, "delivered_seq")?,
+                    })
+                })
+                .transpose()
         })
         .await
     }

@@ -147,10 +147,15 @@ impl ApiError {
 
     /// The body of an `application/problem+json` answer (RFC 9457).
     pub fn problem(&self) -> Problem<'_> {
+        self.problem_with(self.code.status())
+    }
+
+    /// The same under another status, for what HTTP can say and the protocol's codes cannot.
+    pub fn problem_with(&self, status: u16) -> Problem<'_> {
         Problem {
             kind: format!("urn:mecabal:messaging:{}", self.code.as_str()),
             title: self.code.title(),
-            status: self.code.status(),
+            status,
             code: self.code.as_str(),
             detail: &self.detail,
             errors: &self.errors,

@@ -187,13 +187,17 @@ pub struct MarkRead {
 pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, ApiError> {
     // The path is only tracked once something is known to be wrong: it costs more than the parsing.
     serde_json::from_slice(json).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => locate(&error),
+        serde_json::error::Category::Data => locate::<T>(json, &error),
         _ => ApiError::new(super::error::Code::Invalid, "the body is not valid JSON"),
     })
 }
 
-fn locate(error: &serde_json::Error) -> ApiError {
-    let path = ".".to_owned();
+fn locate<T: DeserializeOwned>(json: &[u8], error: &serde_json::Error) -> ApiError {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let path = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        Err(located) => located.path().to_string(),
+        Ok(_) => ".".to_owned(),
+    };
     let text = error.to_string();
     // "… at line 1 column 7" says less than the path.
     let text = text.split(" at line ").next().unwrap_or_default();

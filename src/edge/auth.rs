@@ -1,0 +1,278 @@
+//! Who is asking: tokens and what they say.
+
+mod keys;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, header};
+use jiff::Timestamp;
+use jsonwebtoken::Validation;
+use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
+
+use crate::domain::ids::UserId;
+use crate::store::users::Arrival;
+use crate::wire::error::{ApiError, Code};
+use crate::wire::metadata::is_link;
+
+use keys::Keys;
+
+/// Longer names are cut: they are shown beside every message.
+const MAX_NAME_CHARS: usize = 100;
+/// Longer links are dropped.
+const MAX_PICTURE_CHARS: usize = 2048;
+
+/// The one signature algorithm that is accepted; a token that names another is refused whatever it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    Hs256,
+    Rs256,
+    Es256,
+    EdDsa,
+}
+
+/// How tokens are checked.
+#[derive(Clone)]
+pub struct Settings {
+    pub algorithm: Algorithm,
+    pub key: KeySource,
+    /// Clocks of the issuer and of this machine may differ by so much.
+    pub leeway: Duration,
+}
+
+/// Where the verifying key comes from.
+#[derive(Clone)]
+pub enum KeySource {
+    /// For [`Algorithm::Hs256`].
+    Secret(String),
+    /// A file with a JSON Web Key Set (RFC 7517); it is read again when it changes.
+    JwksFile(PathBuf),
+}
+
+/// Why tokens cannot be checked at all: a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct AuthSetupError(String);
+
+/// Who is asking, as their token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub user_id: UserId,
+    pub name: Option<String>,
+    pub picture: Option<String>,
+    /// What the caller may do ends here.
+    pub expires_at: Timestamp,
+}
+
+impl Caller {
+    /// What the store needs to know of them.
+    pub fn arrival(&self) -> Arrival {
+        Arrival { user_id: self.user_id, name: self.name.clone(), picture: self.picture.clone() }
+    }
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: Uuid,
+    exp: f64,
+    #[serde(default, deserialize_with = "text_or_nothing")]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "text_or_nothing")]
+    picture: Option<String>,
+}
+
+/// A profile that is not text is no reason to lock somebody out.
+fn text_or_nothing<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    let value = serde_json::Value::deserialize(input)?;
+    Ok(value.as_str().map(str::to_owned))
+}
+
+/// Checks tokens.
+pub struct Authenticator {
+    keys: Keys,
+    validation: Validation,
+}
+
+impl Authenticator {
+    /// Reads the keys.
+    ///
+    /// # Errors
+    /// A sentence for the operator when they cannot be used.
+    pub fn new(settings: &Settings) -> Result<Self, AuthSetupError> {
+        let algorithm = match settings.algorithm {
+            Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
+            Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        };
+        let mut validation = Validation::new(algorithm);
+        validation.set_required_spec_claims(&["exp", "sub"]);
+        validation.leeway = settings.leeway.as_secs();
+        validation.validate_nbf = true;
+        // The contract names no audience; tokens that carry one for the app at large are fine.
+        validation.validate_aud = false;
+        Ok(Self { keys: Keys::new(algorithm, &settings.key)?, validation })
+    }
+
+    /// Checks a token: signature, algorithm, times and subject.
+    ///
+    /// # Errors
+    /// `unauthenticated`.
+    pub fn authenticate(&self, token: &str) -> Result<Caller, ApiError> {
+        let key =
+            self.keys.find(token).ok_or_else(|| refused("no key of ours signed the token"))?;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key, &self.validation)
+            .map_err(|error| refused(explain(error.kind())))?
+            .claims;
+        Ok(Caller {
+            user_id: claims.sub,
+            name: claims.name.and_then(clean_name),
+            picture: claims.picture.filter(|url| url.len() <= MAX_PICTURE_CHARS && is_link(url)),
+            expires_at: expiry(claims.exp, self.validation.leeway),
+        })
+    }
+
+    /// Checks the token of an `Authorization` header.
+    ///
+    /// # Errors
+    /// `unauthenticated`, also where there is none.
+    pub fn authenticate_header(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+        let token = bearer(headers).ok_or_else(|| refused("a bearer token is needed"))?;
+        self.authenticate(token)
+    }
+}
+
+/// The token of an `Authorization: Bearer …` header.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    // Schemes are case-insensitive (RFC 9110, section 11.1).
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn refused(why: &'static str) -> ApiError {
+    ApiError::new(Code::Unauthenticated, why)
+}
+
+fn explain(kind: &jsonwebtoken::errors::ErrorKind) -> &'static str {
+    use jsonwebtoken::errors::ErrorKind;
+    match kind {
+        ErrorKind::ExpiredSignature => "the token has expired",
+        ErrorKind::ImmatureSignature => "the token is not valid yet",
+        ErrorKind::InvalidSignature => "the token's signature is not valid",
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
+            "the token's algorithm is not accepted"
+        }
+        ErrorKind::MissingRequiredClaim(_) | ErrorKind::Json(_) => {
+            "the token needs exp, and sub with a UUID"
+        }
+        _ => "the token cannot be read",
+    }
+}
+
+/// The leeway counts: a connection must not end before the token would be refused.
+fn expiry(exp: f64, leeway: u64) -> Timestamp {
+    // Saturates; beyond the year 9999 is the end of time.
+    let seconds = (exp as i64).saturating_add(i64::try_from(leeway).unwrap_or(0));
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+}
+
+/// One line of bounded length, without what a terminal or the database could not bear.
+fn clean_name(name: String) -> Option<String> {
+    let visible = name.chars().filter(|c| !c.is_control());
+    let cut: String = visible.take(MAX_NAME_CHARS).collect();
+    let trimmed = cut.trim();
+    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ADA: &str = "00000000-0000-4000-8000-000000000001";
+
+    fn authenticator() -> Authenticator {
+        Authenticator::new(&Settings {
+            algorithm: Algorithm::Hs256,
+            key: KeySource::Secret("secret".into()),
+            leeway: Duration::ZERO,
+        })
+        .expect("a secret")
+    }
+
+    fn token_with(algorithm: jsonwebtoken::Algorithm, secret: &str, claims: &Value) -> String {
+        let key = EncodingKey::from_secret(secret.as_bytes());
+        encode(&Header::new(algorithm), claims, &key).expect("a token")
+    }
+
+    fn token(claims: Value) -> String {
+        token_with(jsonwebtoken::Algorithm::HS256, "secret", &claims)
+    }
+
+    fn soon() -> i64 {
+        Timestamp::now().as_second() + 60
+    }
+
+    #[test]
+    fn a_token_tells_who_is_asking() {
+        let claims =
+            json!({"sub": ADA, "exp": soon(), "name": " Ada\u{0} ", "picture": "https://x/y"});
+        let caller = authenticator().authenticate(&token(claims)).expect("valid");
+        assert_eq!(caller.user_id.to_string(), ADA);
+        assert_eq!(caller.name.as_deref(), Some("Ada"));
+        assert_eq!(caller.picture.as_deref(), Some("https://x/y"));
+    }
+
+    #[test]
+    fn an_odd_profile_does_not_lock_anyone_out() {
+        let claims = json!({"sub": ADA, "exp": soon(), "name": 7, "picture": "javascript:x"});
+        let caller = authenticator().authenticate(&token(claims)).expect("valid");
+        assert_eq!((caller.name, caller.picture), (None, None));
+        let long = json!({"sub": ADA, "exp": soon(), "name": "é".repeat(500)});
+        let name = authenticator().authenticate(&token(long)).expect("valid").name.expect("a name");
+        assert_eq!(name.chars().count(), MAX_NAME_CHARS);
+    }
+
+    #[test]
+    fn a_token_needs_an_expiry_and_a_uuid() {
+        for claims in [
+            json!({"sub": ADA}),
+            json!({"exp": soon()}),
+            json!({"sub": "ada", "exp": soon()}),
+            json!({"sub": ADA, "exp": soon() - 120}),
+            json!({"sub": ADA, "exp": "never"}),
+            json!({"sub": ADA, "exp": soon(), "nbf": soon()}),
+        ] {
+            let refusal =
+                authenticator().authenticate(&token(claims.clone())).expect_err("refused");
+            assert_eq!(refusal.code, Code::Unauthenticated, "{claims}");
+        }
+    }
+
+    #[test]
+    fn only_the_pinned_algorithm_and_key_count() {
+        let claims = json!({"sub": ADA, "exp": soon()});
+        let other_key = token_with(jsonwebtoken::Algorithm::HS256, "guess", &claims);
+        let other_algorithm = token_with(jsonwebtoken::Algorithm::HS512, "secret", &claims);
+        // {"alg":"none"} and no signature.
+        let payload = token(claims).split('.').nth(1).expect("a payload").to_owned();
+        let unsigned = format!("eyJhbGciOiJub25lIn0.{payload}.");
+        for forged in [other_key, other_algorithm, unsigned, String::new(), "a.b.c".into()] {
+            let refusal = authenticator().authenticate(&forged).expect_err("refused");
+            assert_eq!(refusal.code, Code::Unauthenticated);
+        }
+    }
+
+    #[test]
+    fn the_scheme_of_the_header_is_case_insensitive() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, "bearer abc".parse().expect("a value"));
+        assert_eq!(bearer(&headers), Some("abc"));
+        headers.insert(header::AUTHORIZATION, "Basic abc".parse().expect("a value"));
+        assert_eq!(bearer(&headers), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! REST: routes by audience, and everything that a request passes on its way.
+//!
+//! To add a route: a handler in the file of its subject, which reads the request, calls the rules and writes the
+//! answer; and a line here.
+
+mod contexts;
+mod conversations;
+mod extract;
+mod messages;
+pub mod operators;
+mod participants;
+mod stack;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{delete, get, post};
+use axum::{Router, middleware};
+
+use crate::telemetry::listener;
+
+use super::{Edge, ws};
+
+/// Everything that is served on the main listener.
+pub fn router(edge: Arc<Edge>) -> Router {
+    let routes = Router::new().nest("/messaging", participants_api(&edge)).merge(ws::routes());
+    stacked(edge, routes)
+}
+
+/// The sockets alone, for a listener of their own.
+pub fn sockets_router(edge: Arc<Edge>) -> Router {
+    stacked(edge, ws::routes())
+}
+
+/// What operators ask, and the stack, outermost last: what stands lower here sees a request earlier and its
+/// answer later.
+fn stacked(edge: Arc<Edge>, routes: Router<Arc<Edge>>) -> Router {
+    let operators = listener::app(edge.metrics.clone(), operators::readiness(edge.clone()));
+    routes
+        .with_state(edge.clone())
+        .merge(operators)
+        .fallback(stack::no_such_route)
+        .method_not_allowed_fallback(stack::no_such_method)
+        .layer(DefaultBodyLimit::max(edge.settings.request_body_limit))
+        .layer(stack::cors(&edge.settings.cors_origins))
+        .layer(middleware::from_fn(stack::catch_panic))
+        .layer(middleware::from_fn_with_state(edge, stack::observe))
+}
+
+/// For people with a token: each request is authenticated and counted before its handler runs.
+fn participants_api(edge: &Arc<Edge>) -> Router<Arc<Edge>> {
+    Router::new()
+        .merge(conversation_routes())
+        .merge(context_routes())
+        .merge(participant_routes())
+        .merge(message_routes())
+        .route_layer(middleware::from_fn_with_state(edge.clone(), stack::authenticate))
+}
+
+fn conversation_routes() -> Router<Arc<Edge>> {
+    use conversations as c;
+    Router::new()
+        .route("/conversations", get(c::list).post(c::create))
+        .route("/conversations/{id}", get(c::get).patch(c::patch))
+        .route("/conversations/{id}/archive", post(c::archive).delete(c::unarchive))
+        .route("/conversations/{id}/pin", post(c::pin).delete(c::unpin))
+        .route("/conversations/{id}/mute", post(c::mute).delete(c::unmute))
+        .route("/conversations/{id}/mark-read", post(c::mark_read))
+        .route("/unread", get(c::unread))
+}
+
+fn context_routes() -> Router<Arc<Edge>> {
+    use contexts as x;
+    Router::new()
+        .route("/conversations/event/{eventId}", get(x::event).post(x::create_event))
+        .route("/conversations/business/{businessId}", get(x::business).post(x::create_business))
+        .route("/conversations/listing/{listingId}", get(x::listing).post(x::create_listing))
+}
+
+fn participant_routes() -> Router<Arc<Edge>> {
+    use participants as p;
+    Router::new()
+        .route("/conversations/{id}/participants", get(p::list).post(p::add))
+        .route("/conversations/{id}/participants/{userId}", delete(p::remove).patch(p::set_role))
+        .route("/conversations/{id}/join", post(p::join))
+        .route("/conversations/{id}/leave", post(p::leave))
+}
+
+fn message_routes() -> Router<Arc<Edge>> {
+    use messages as m;
+    Router::new()
+        .route("/conversations/{id}/messages", get(m::list))
+        .route("/messages", post(m::send))
+        .route("/messages/{id}", get(m::get).put(m::edit).delete(m::delete))
+}

@@ -1,0 +1,174 @@
+//! `/messaging/messages` and the history of a conversation.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::Seq;
+use crate::edge::conversations::history::{self, Place};
+use crate::edge::{Edge, messages};
+use crate::wire::error::ApiError;
+use crate::wire::objects;
+use crate::wire::requests::{EditMessage, SendMessage};
+
+use super::extract::{Asking, Body, Fields, Ids, Params};
+use super::stack::Traced;
+
+const DEFAULT_LIMIT: u32 = 50;
+/// The header that stands for `clientMessageId`.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+#[derive(Deserialize)]
+pub struct HistoryQuery {
+    page: Option<String>,
+    limit: Option<String>,
+    before: Option<String>,
+    after: Option<String>,
+    around: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    messages: Vec<objects::Message>,
+    /// Absent where another way of paging was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<u32>,
+    limit: u32,
+    has_more: bool,
+}
+
+impl HistoryQuery {
+    fn read(&self) -> Result<(Place, u32), ApiError> {
+        let mut fields = Fields::default();
+        let limit = fields.limit(self.limit.as_deref(), DEFAULT_LIMIT);
+        let message = "must be the seq of a message";
+        let seq = |text: &str| text.parse::<Seq>().ok();
+        let before = fields.read("before", self.before.as_deref(), message, seq);
+        let after = fields.read("after", self.after.as_deref(), message, seq);
+        let around = fields.uuid("around", self.around.as_deref());
+        let page = fields.page(self.page.as_deref());
+        let chosen = [
+            page.map(Place::Page),
+            before.map(Place::Before),
+            after.map(Place::After),
+            around.map(Place::Around),
+        ];
+        let mut chosen = chosen.into_iter().flatten();
+        let place = chosen.next().unwrap_or(Place::Page(1));
+        if chosen.next().is_some() {
+            fields.push("page", "page, before, after and around exclude each other");
+        }
+        fields.finish()?;
+        Ok((place, limit))
+    }
+}
+
+/// `GET /conversations/{id}/messages`
+pub async fn list(
+    State(edge): State<Arc<Edge>>,
+    Asking(caller): Asking,
+    Ids([id]): Ids<1>,
+    Params(query): Params<HistoryQuery>,
+) -> Result<Json<History>, ApiError> {
+    let (place, limit) = query.read()?;
+    let found = history::read(&edge, &caller, id, place, limit).await?;
+    let page = match place {
+        Place::Page(page) => Some(page),
+        Place::Before(_) | Place::After(_) | Place::Around(_) => None,
+    };
+    Ok(Json(History { messages: found.messages, page, limit, has_more: found.has_more }))
+}
+
+/// `POST /messages`: 201, or 200 for the retry of one already accepted.
+pub async fn send(
+    State(edge): State<Arc<Edge>>,
+    Asking(caller): Asking,
+    Extension(Traced(trace)): Extension<Traced>,
+    headers: HeaderMap,
+    Body(mut request): Body<SendMessage>,
+) -> Result<(StatusCode, Json<objects::Message>), ApiError> {
+    take_idempotency_key(&headers, &mut request)?;
+    let sent = messages::send(&edge, &caller, request, trace).await?;
+    let status = if sent.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(sent.message)))
+}
+
+/// Clients that use the header use it for retries too, and do not say which attempt this is.
+fn take_idempotency_key(headers: &HeaderMap, request: &mut SendMessage) -> Result<(), ApiError> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(()) };
+    let unusable = |why| Err(ApiError::field("Idempotency-Key", why));
+    let Ok(key) = key.to_str() else { return unusable("must be printable ASCII") };
+    match &request.client_message_id {
+        Some(named) if named != key => return unusable("differs from clientMessageId"),
+        _ => request.client_message_id = Some(key.to_owned()),
+    }
+    request.attempt = Some(request.attempt.unwrap_or(0).max(2));
+    Ok(())
+}
+
+/// `GET /messages/{id}`
+pub async fn get(
+    State(edge): State<Arc<Edge>>,
+    Asking(caller): Asking,
+    Ids([id]): Ids<1>,
+) -> Result<Json<objects::Message>, ApiError> {
+    history::message(&edge, &caller, id).await.map(Json)
+}
+
+/// `PUT /messages/{id}`
+pub async fn edit(
+    State(edge): State<Arc<Edge>>,
+    Asking(caller): Asking,
+    Ids([id]): Ids<1>,
+    Body(request): Body<EditMessage>,
+) -> Result<Json<objects::Message>, ApiError> {
+    messages::edit(&edge, &caller, id, request.content).await.map(Json)
+}
+
+/// `DELETE /messages/{id}`: the tombstone.
+pub async fn delete(
+    State(edge): State<Arc<Edge>>,
+    Asking(caller): Asking,
+    Ids([id]): Ids<1>,
+) -> Result<Json<objects::Message>, ApiError> {
+    messages::delete(&edge, &caller, id).await.map(Json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::requests::parse;
+
+    fn query(text: &str) -> Result<(Place, u32), ApiError> {
+        let uri = format!("/?{text}").parse().expect("a URI");
+        let axum::extract::Query(query) =
+            axum::extract::Query::<HistoryQuery>::try_from_uri(&uri).expect("a query");
+        query.read()
+    }
+
+    #[test]
+    fn one_way_of_paging_is_chosen() {
+        assert_eq!(query(""), Ok((Place::Page(1), 50)));
+        assert_eq!(query("before=7&limit=1"), Ok((Place::Before(7), 1)));
+        assert_eq!(query("after=0"), Ok((Place::After(0), 50)));
+        for wrong in ["before=7&after=8", "before=x", "limit=0", "page=-1", "around=7"] {
+            assert!(query(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_header_names_the_message_and_marks_a_resend() {
+        let body = br#"{"conversationId":"00000000-0000-4000-8000-000000000001","content":"x"}"#;
+        let mut request: SendMessage = parse(body).expect("a body");
+        let mut headers = HeaderMap::new();
+        headers.insert(IDEMPOTENCY_KEY, "k1".parse().expect("a value"));
+        take_idempotency_key(&headers, &mut request).expect("taken");
+        assert_eq!((request.client_message_id.as_deref(), request.attempt), (Some("k1"), Some(2)));
+        request.client_message_id = Some("k2".into());
+        assert!(take_idempotency_key(&headers, &mut request).is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! How fast one user may be.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::ids::UserId;
+use crate::wire::error::ApiError;
+
+/// What a user saves up while quiet, in seconds' worth: apps send in bursts.
+const BURST: u32 = 3;
+/// How often users who have been quiet are forgotten. The map holds those who asked for something since:
+/// with 100 bytes each, 100,000 users of a minute are 10 MB.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// Operations a second, 0 for no limit.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    pub messages_per_second: u32,
+    pub signals_per_second: u32,
+    pub requests_per_second: u32,
+}
+
+type Limiter = RateLimiter<UserId, DashMapStateStore<UserId>, DefaultClock, NoOpMiddleware>;
+
+/// The limits of this node. A user connected to several has each of them: what they protect is a node.
+pub struct Limits {
+    settings: Settings,
+    messages: Option<Limiter>,
+    signals: Option<Limiter>,
+    requests: Option<Limiter>,
+}
+
+impl Limits {
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            messages: limiter(settings.messages_per_second),
+            signals: limiter(settings.signals_per_second),
+            requests: limiter(settings.requests_per_second),
+        }
+    }
+
+    /// Counts a send, an edit, a deletion or a reaction.
+    ///
+    /// # Errors
+    /// `rate_limited`, as the others.
+    pub fn message(&self, user: UserId) -> Result<(), ApiError> {
+        check(self.messages.as_ref(), user)
+    }
+
+    /// Counts a typing signal or a read.
+    pub fn signal(&self, user: UserId) -> Result<(), ApiError> {
+        check(self.signals.as_ref(), user)
+    }
+
+    /// Counts a REST call.
+    pub fn request(&self, user: UserId) -> Result<(), ApiError> {
+        check(self.requests.as_ref(), user)
+    }
+
+    /// What a client is told when it connects, so that it can pace itself. 0 is no limit.
+    pub fn stated(&self, edge: &super::Settings) -> serde_json::Value {
+        serde_json::json!({
+            "messagesPerSecond": self.settings.messages_per_second,
+            "signalsPerSecond": self.settings.signals_per_second,
+            "requestsPerSecond": self.settings.requests_per_second,
+            "maxContentChars": edge.max_content_chars,
+            "maxFrameBytes": edge.max_frame_bytes,
+            "maxGroupParticipants": edge.max_group_participants,
+        })
+    }
+
+    /// Forgets users who have been quiet, until cancelled.
+    pub async fn forget_the_quiet(&self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(FORGET_EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            for limiter in [&self.messages, &self.signals, &self.requests].into_iter().flatten() {
+                limiter.retain_recent();
+                limiter.shrink_to_fit();
+            }
+        }
+    }
+}
+
+fn limiter(per_second: u32) -> Option<Limiter> {
+    let per_second = NonZeroU32::new(per_second)?;
+    let burst = per_second.saturating_mul(NonZeroU32::new(BURST)?);
+    Some(RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)))
+}
+
+fn check(limiter: Option<&Limiter>, user: UserId) -> Result<(), ApiError> {
+    let Some(limiter) = limiter else { return Ok(()) };
+    limiter.check_key(&user).map_err(|until| {
+        ApiError::rate_limited(until.wait_time_from(DefaultClock::default().now()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::wire::error::Code;
+
+    #[test]
+    fn a_burst_passes_and_then_the_user_waits_and_others_do_not() {
+        let settings =
+            Settings { messages_per_second: 2, signals_per_second: 0, requests_per_second: 1 };
+        let limits = Limits::new(settings);
+        let (ada, bayo) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        for _ in 0..6 {
+            limits.message(ada).expect("within the burst");
+        }
+        let refusal = limits.message(ada).expect_err("too fast");
+        assert_eq!(refusal.code, Code::RateLimited);
+        assert!(refusal.retry_after.is_some_and(|wait| wait <= Duration::from_millis(500)));
+        limits.message(bayo).expect("another user");
+        for _ in 0..1000 {
+            limits.signal(ada).expect("0 is no limit");
+        }
+    }
+}
