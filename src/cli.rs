@@ -4,6 +4,7 @@
 //! because of the command line or the configuration.
 
 mod bench;
+mod chat;
 mod data_folder;
 mod dev;
 mod migrate;
@@ -41,6 +42,8 @@ enum Command {
     Serve(serve::Args),
     /// Put the service under load, check every receiver, and measure it.
     Bench(bench::Args),
+    /// Chat in a terminal, to try things out.
+    Chat(chat::Args),
     /// Print a token for a user, signed with the JWT secret.
     Token(token::Args),
     /// Bring the database to this version's schema.
@@ -62,6 +65,7 @@ impl Cli {
             Command::Dev(args) => dev::command(args, config).await,
             Command::Serve(args) => serve::command(args, config).await,
             Command::Bench(args) => bench::command(args).await,
+            Command::Chat(args) => chat::command(args).await,
             Command::Token(args) => token::command(&args, &config),
             Command::Migrate => migrate::command(config).await,
             Command::Topology(args) => topology::command(args, config).await,

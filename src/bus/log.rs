@@ -103,8 +103,8 @@ pub(super) fn decode(message: &async_nats::Message, seq: Seq, stored_at: i64) ->
         payload: message.payload.clone(),
         reason,
     };
-    let conversation =
-        conversation(&message.subject).ok_or_else(|| malformed("the subject names no conversation"))?;
+    let conversation = conversation(&message.subject)
+        .ok_or_else(|| malformed("the subject names no conversation"))?;
     let header = |name: &str| message.headers.as_ref().and_then(|h| h.get(name));
     let kind = header(EVENT_HEADER)
         .and_then(|value| EventKind::parse(value.as_str()))

@@ -106,8 +106,7 @@ impl Publisher {
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Driver), BusError> {
         let inbox = client.new_inbox();
-        let acks =
-            client.subscribe(format!("{inbox}.*")).await.map_err(BusError::unavailable)?;
+        let acks = client.subscribe(format!("{inbox}.*")).await.map_err(BusError::unavailable)?;
         let shared = Arc::new(Shared {
             client,
             inbox,
@@ -183,8 +182,7 @@ impl Shared {
             return;
         }
         let reply = format!("{}.{token}", self.inbox);
-        let sending =
-            self.client.publish_with_reply_and_headers(subject, reply, headers, payload);
+        let sending = self.client.publish_with_reply_and_headers(subject, reply, headers, payload);
         // Should the connection break just now, the client's queue can fill up; waiting longer than an
         // attempt would only delay the decision to fail.
         if tokio::time::timeout(self.settings.attempt, sending).await.is_err() {

@@ -81,14 +81,13 @@ impl Pull {
         if let Kind::Durable { name, .. } = kind {
             delete(log, name).await?;
         }
-        let consumer =
-            log.stream.create_consumer(config(kind, from)).await.map_err(|cause| {
-                use async_nats::jetstream::stream::ConsumerErrorKind as Error;
-                match cause.kind() {
-                    Error::JetStream(refusal) if refusal.code() < 500 => BusError::refused(refusal),
-                    _ => BusError::unavailable(cause),
-                }
-            })?;
+        let consumer = log.stream.create_consumer(config(kind, from)).await.map_err(|cause| {
+            use async_nats::jetstream::stream::ConsumerErrorKind as Error;
+            match cause.kind() {
+                Error::JetStream(refusal) if refusal.code() < 500 => BusError::refused(refusal),
+                _ => BusError::unavailable(cause),
+            }
+        })?;
         let messages = consumer
             .stream()
             .max_messages_per_batch(batch)

@@ -60,7 +60,11 @@ pub async fn erase(log: &Log, seq: Seq) -> Result<(), BusError> {
         Ok(_) => Ok(()),
         Err(cause) => match cause.kind() {
             // "no message found" (10037) and "sequence not found" (10043): it is gone already.
-            Error::JetStream(refusal) if matches!(refusal.error_code().0, 10037 | 10043 | 10057) => Ok(()),
+            Error::JetStream(refusal)
+                if matches!(refusal.error_code().0, 10037 | 10043 | 10057) =>
+            {
+                Ok(())
+            }
             _ => Err(BusError::unavailable(cause)),
         },
     }

@@ -84,9 +84,8 @@ impl Persister {
 
 /// Takes the events of unknown conversations out.
 fn take_out(entries: &mut Vec<Entry>, unknown: &HashSet<ConversationId>) -> Vec<Poison> {
-    let astray = |entry: &mut Entry| {
-        entry.as_ref().is_ok_and(|event| unknown.contains(&event.conversation))
-    };
+    let astray =
+        |entry: &mut Entry| entry.as_ref().is_ok_and(|event| unknown.contains(&event.conversation));
     let taken = entries.extract_if(.., astray).flatten();
     taken.map(|event| Poison::of(&event, "the conversation does not exist".to_owned())).collect()
 }

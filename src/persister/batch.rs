@@ -81,7 +81,8 @@ fn add(batch: &mut Batch, event: &LogEvent) -> Result<(), String> {
 }
 
 fn parse<T: DeserializeOwned>(event: &LogEvent) -> Result<T, String> {
-    serde_json::from_slice(&event.payload).map_err(|cause| format!("not a {}: {cause}", event.kind.as_str()))
+    serde_json::from_slice(&event.payload)
+        .map_err(|cause| format!("not a {}: {cause}", event.kind.as_str()))
 }
 
 /// To the millisecond, as all times on the wire.
@@ -109,10 +110,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_understood_is_set_aside_and_the_rest_goes_on() {
-        let deleted = format!(
-            r#"{{"messageId":"{0}","conversationId":"{0}","seq":3}}"#,
-            Uuid::from_u128(9)
-        );
+        let deleted =
+            format!(r#"{{"messageId":"{0}","conversationId":"{0}","seq":3}}"#, Uuid::from_u128(9));
         let (batch, poison) = read(&[
             event(5, EventKind::NewMessage, "{}"),
             event(6, EventKind::MessageDeleted, &deleted),

@@ -34,7 +34,11 @@ impl Persister {
     /// again, under the same id, and nothing is lost.
     pub(super) async fn park(&self, poison: Vec<Poison>) -> Result<(), Fault> {
         for event in poison {
-            tracing::error!(seq = event.seq, reason = event.reason, "an event goes to the dead letters");
+            tracing::error!(
+                seq = event.seq,
+                reason = event.reason,
+                "an event goes to the dead letters"
+            );
             let letter = DeadLetter {
                 consumer: NAME,
                 subject: event.subject,

@@ -59,11 +59,7 @@ impl Persister {
 
     /// The rows in Postgres count in the sequences of one epoch of the log. A first start adopts the epoch; any
     /// other difference means that the log was recreated, with sequences that start above what is persisted.
-    async fn check_epoch(
-        &self,
-        leader: &mut Leader,
-        position: &mut Position,
-    ) -> Result<(), Fault> {
+    async fn check_epoch(&self, leader: &mut Leader, position: &mut Position) -> Result<(), Fault> {
         let epoch = self.log.epoch();
         if position.epoch.as_deref() == Some(epoch) {
             return Ok(());

@@ -52,9 +52,11 @@ mod tests {
 
     #[test]
     fn server_errors_are_tried_again_and_others_are_final() {
-        let temporary = br#"{"error":{"code":503,"description":"no room"},"stream":"CHAT","seq":0}"#;
+        let temporary =
+            br#"{"error":{"code":503,"description":"no room"},"stream":"CHAT","seq":0}"#;
         assert_eq!(parse(temporary), Err(Failure::Temporary("no room".into())));
-        let refused = br#"{"error":{"code":400,"description":"too large"},"stream":"CHAT","seq":0}"#;
+        let refused =
+            br#"{"error":{"code":400,"description":"too large"},"stream":"CHAT","seq":0}"#;
         assert_eq!(parse(refused), Err(Failure::Final("too large".into())));
         assert!(matches!(parse(b"+OK"), Err(Failure::Final(_))));
     }

@@ -76,7 +76,8 @@ impl Queue {
     /// Admits a publish, or gives its completion back when there is no room.
     pub fn push(&mut self, mut pending: Pending) -> Result<Admitted, Completion> {
         // The slots are bounded as well: one that is never answered must not let them grow behind it.
-        let full = self.slots.len() >= self.max || self.bytes + pending.payload.len() > self.max_bytes;
+        let full =
+            self.slots.len() >= self.max || self.bytes + pending.payload.len() > self.max_bytes;
         if full || self.closed {
             return Err(pending.done);
         }

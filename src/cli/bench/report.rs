@@ -8,6 +8,7 @@ use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use serde::Serialize;
 
 use super::engine::Latencies;
+use super::metrics::Buckets;
 use super::process::{Process, Usage};
 
 /// Everything that is printed; times are in the unit that the field's name ends with.
@@ -37,6 +38,7 @@ pub struct Report {
     pub delivery_latency: Percentiles,
     /// `None` when nothing was sent.
     pub persistence: Option<Persistence>,
+    pub stages: Vec<Stage>,
     pub cpu: Cpu,
     pub memory: Vec<Memory>,
     /// What each connection added to the service's resident memory.
@@ -107,28 +109,44 @@ pub struct Lag {
     pub p50_messages: f64,
     pub p99_messages: f64,
     pub max_messages: f64,
-    /// The same as time: what is waiting, over the rate at which it comes.
-    pub p50_millis: f64,
-    pub p99_millis: f64,
-    pub max_millis: f64,
 }
 
 impl Lag {
     /// `None` without samples, which must ascend.
-    pub fn new(samples: &[f64], per_second: f64) -> Option<Self> {
+    pub fn new(samples: &[f64]) -> Option<Self> {
         let last = samples.len().checked_sub(1)?;
         let at = |quantile: f64| samples[(last as f64 * quantile).ceil() as usize];
-        let millis = |messages| if per_second > 0.0 { messages / per_second * 1000.0 } else { 0.0 };
-        let (p50, p99, max) = (at(0.5), at(0.99), at(1.0));
         Some(Self {
             samples: samples.len(),
-            p50_messages: p50,
-            p99_messages: p99,
-            max_messages: max,
-            p50_millis: millis(p50),
-            p99_millis: millis(p99),
-            max_millis: millis(max),
+            p50_messages: at(0.5),
+            p99_messages: at(0.99),
+            max_messages: at(1.0),
         })
+    }
+}
+
+/// A part of a message's way as the service measures it, in the window. Quantiles are as fine as the
+/// service's buckets, and `None` beyond the last of them.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stage {
+    pub name: &'static str,
+    pub count: u64,
+    pub p50_millis: Option<f64>,
+    pub p90_millis: Option<f64>,
+    pub p99_millis: Option<f64>,
+}
+
+impl Stage {
+    pub fn new(name: &'static str, buckets: &Buckets) -> Self {
+        let millis = |quantile| buckets.quantile(quantile).map(|seconds| seconds * 1000.0);
+        Self {
+            name,
+            count: buckets.count() as u64,
+            p50_millis: millis(0.5),
+            p90_millis: millis(0.9),
+            p99_millis: millis(0.99),
+        }
     }
 }
 
@@ -270,16 +288,11 @@ impl Report {
             let values = values.map(|micros| format!("{:.2}", micros as f64 / 1000.0));
             table.add_row(std::iter::once(name.to_owned()).chain(values));
         }
-        if let Some(lag) = self.persistence.as_ref().and_then(|p| p.lag.as_ref()) {
-            let ms = |value: f64| format!("{value:.1}");
-            table.add_row([
-                "behind in Postgres".to_owned(),
-                ms(lag.p50_millis),
-                String::new(),
-                ms(lag.p99_millis),
-                String::new(),
-                ms(lag.max_millis),
-            ]);
+        for stage in &self.stages {
+            let millis = |v: Option<f64>| v.map_or("?".to_owned(), |v| format!("{v:.2}"));
+            let [p50, p90, p99] =
+                [stage.p50_millis, stage.p90_millis, stage.p99_millis].map(millis);
+            table.add_row([stage.name, &p50, &p90, &p99]);
         }
         table
     }
@@ -317,7 +330,13 @@ impl Report {
         }
         if let Some(persistence) = &self.persistence {
             let millis = persistence.after_end_millis;
-            let _ = writeln!(text, "All persisted {millis:.0} ms after the end of the load.");
+            let _ = write!(text, "All persisted {millis:.0} ms after the end of the load");
+            let _ = match &persistence.lag {
+                Some(lag) => {
+                    writeln!(text, ", at most {} messages behind in it.", lag.max_messages)
+                }
+                None => writeln!(text, "."),
+            };
         }
         if self.checks.passed {
             text.push_str("Every receiver got everything once, in one order.");
@@ -359,9 +378,9 @@ mod tests {
     }
 
     #[test]
-    fn the_lag_in_time_follows_from_the_rate() {
-        let lag = Lag::new(&[0.0, 100.0, 800.0], 8000.0).unwrap();
-        assert_eq!((lag.p50_millis, lag.p99_millis), (12.5, 100.0));
-        assert!(Lag::new(&[], 1.0).is_none());
+    fn the_lag_is_that_of_the_samples() {
+        let lag = Lag::new(&[0.0, 100.0, 800.0]).unwrap();
+        assert_eq!((lag.p50_messages, lag.p99_messages, lag.samples), (100.0, 800.0, 3));
+        assert!(Lag::new(&[]).is_none());
     }
 }

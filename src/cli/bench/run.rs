@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::codec::{Id, Protocol};
 use super::engine::{self, Handle, Load, Milestone, Outcome};
-use super::metrics::LagSampler;
+use super::metrics::{Buckets, Sampler};
 use super::prepare::{Plan, Prepared, prepare};
 use super::process::{self, Process, Usage};
 use super::report::{self, Report};
@@ -70,6 +70,7 @@ struct Moments {
     ended: Instant,
     persisted: Snapshot,
     lag: Vec<f64>,
+    stages: Vec<(&'static str, Buckets)>,
     /// What was wrong with history.
     objections: Vec<String>,
 }
@@ -95,14 +96,13 @@ pub async fn run(target: &Target, settings: Settings) -> anyhow::Result<Report> 
         duration: settings.duration,
         content_bytes: settings.content_bytes,
     })?;
-    let mut watch = Watch { target, handle, lag: LagSampler::connect(&target.base).await? };
+    let mut watch = Watch { target, handle, sampler: Sampler::connect(&target.base).await? };
     let times = (settings.warmup, settings.duration);
     let moments = watch.follow(prepared, settings.users, times, &readers).await;
     let outcome = watch.handle.finish()?;
     // When the thread has failed, its error says more than that it reached no milestone.
-    let mut moments = moments?;
+    let moments = moments?;
     let ended = process::usage(&target.processes);
-    moments.lag = watch.lag.into_sorted();
     let head = Head {
         shape: settings.shape,
         protocol: settings.protocol,
@@ -131,7 +131,7 @@ async fn resolve(authority: &str) -> anyhow::Result<SocketAddr> {
 struct Watch<'a> {
     target: &'a Target,
     handle: Handle,
-    lag: LagSampler,
+    sampler: Sampler,
 }
 
 impl Watch<'_> {
@@ -158,7 +158,7 @@ impl Watch<'_> {
         };
         let objections = self.persisted(newest, readers).await?;
         let persisted = Snapshot::take(processes);
-        let lag = Vec::new();
+        let (lag, stages) = (self.sampler.lag(), self.sampler.stages());
         Ok(Moments {
             prepared,
             connecting,
@@ -167,6 +167,7 @@ impl Watch<'_> {
             ended,
             persisted,
             lag,
+            stages,
             objections,
         })
     }
@@ -186,7 +187,7 @@ impl Watch<'_> {
                 }
                 _ = ticks.tick() => {
                     if sample {
-                        self.lag.sample().await?;
+                        self.sampler.sample().await?;
                     }
                     if bar.length().is_some_and(|length| length > 0) && bar.message().is_empty() {
                         bar.set_position(progress.connected.load(Ordering::Relaxed));
@@ -260,7 +261,7 @@ fn summary(
     let acknowledged = report::Rate::new(outcome.accepted, outcome.window);
     let persistence = (outcome.sent > 0).then(|| report::Persistence {
         after_end_millis: (moments.persisted.at - moments.ended).as_secs_f64() * 1000.0,
-        lag: report::Lag::new(&moments.lag, acknowledged.per_second),
+        lag: report::Lag::new(&moments.lag),
     });
     let memory = |(place, process): (usize, &Process)| {
         let at = |snapshot: &Snapshot| snapshot.servers[place];
@@ -299,6 +300,7 @@ fn summary(
         delivery_latency: (&outcome.delivery).into(),
         acknowledged,
         persistence,
+        stages: moments.stages.iter().map(|(name, b)| report::Stage::new(name, b)).collect(),
         cpu: cpu(processes, &moments, (outcome.accepted_in_all, outcome.delivered_in_all)),
         bytes_per_connection: added.map(|bytes| bytes / u64::from(head.users)),
         memory,
