@@ -41,7 +41,7 @@ pub struct Report {
     pub stages: Vec<Stage>,
     pub cpu: Cpu,
     pub memory: Vec<Memory>,
-    /// What each connection added to the service's resident memory.
+    /// What each connection added to the service's resident memory, when nothing else did.
     pub bytes_per_connection: Option<u64>,
     pub checks: Checks,
 }

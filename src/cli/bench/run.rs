@@ -269,7 +269,9 @@ fn summary(
         report::Memory::new(process, usages)
     };
     let memory: Vec<report::Memory> = processes.iter().enumerate().filter_map(memory).collect();
-    let added = memory.first().map(|m| m.connected.saturating_sub(m.before_connecting));
+    // Under load the service's memory is that of its messages, not of its connections.
+    let idle = memory.first().filter(|_| matches!(head.load, Load::Silent));
+    let added = idle.map(|m| m.connected.max(m.at_end).saturating_sub(m.before_connecting));
     let checks = report::Checks {
         passed: outcome.objections.count == 0 && moments.objections.is_empty(),
         objections: outcome.objections.count + moments.objections.len() as u64,
