@@ -45,7 +45,6 @@ pub const NAMES: &[(&str, &str)] = &[
     ("MAX_QUEUED_FRAMES", "limits.max_queued_frames"),
     ("MAX_CONVERSATIONS_PER_USER", "limits.max_conversations_per_user"),
     ("MESSAGING_EDIT_WINDOW", "limits.edit_window"),
-    ("MESSAGING_TAIL_LOOKBACK", "tail.lookback"),
     ("MESSAGING_TAIL_RING_EVENTS", "tail.ring_events"),
     ("MESSAGING_TAIL_RING_BYTES", "tail.ring_bytes"),
     ("MESSAGING_PERSISTER_BATCH_SIZE", "persister.batch_size"),

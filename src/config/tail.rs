@@ -1,17 +1,11 @@
 //! `[tail]`: how a node follows the log.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
-
-use super::formats::duration;
 
 /// How much of the recent log is kept in memory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tail {
-    #[serde(with = "duration")]
-    pub lookback: Duration,
     pub ring_events: usize,
     pub ring_bytes: usize,
 }
