@@ -35,6 +35,9 @@ pub mod signals;
 pub mod start;
 pub mod ws;
 
+/// The interval of the server's pings. Mobile networks forget idle connections after some 30 s.
+pub const HEARTBEAT: Duration = Duration::from_secs(25);
+
 /// What an operator may set; 0 turns a limit off.
 #[derive(Debug, Clone)]
 pub struct Settings {

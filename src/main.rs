@@ -5,6 +5,7 @@ mod bus;
 mod cli;
 mod config;
 mod domain;
+mod edge;
 mod lifecycle;
 mod persister;
 mod store;

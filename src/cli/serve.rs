@@ -10,11 +10,20 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 
-use super::migrate;
 use super::roles::{Role, Roles};
+use super::{migrate, settings};
+use crate::bus;
+use crate::bus::log::Log;
 use crate::config::{Config, Problems};
+use crate::domain::clock::SystemClock;
+use crate::edge;
+use crate::edge::hub::ring;
+use crate::edge::start::Parts;
 use crate::lifecycle::Lifecycle;
+use crate::persister::Persister;
+use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::Sampler;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -73,17 +82,52 @@ pub async fn start(
         let applied = migrate::run(&config.postgres).await?;
         tracing::info!(applied = applied.len(), "schema is up to date");
     }
-    // WIRING: topology here.
+    let store = Store::connect(&settings::store(&config.postgres)).await?;
+    if config.nats.apply_topology {
+        super::topology::apply(&config.nats, &store).await?;
+    }
     if roles.has(Role::Persister) {
-        // WIRING: crate::persister.
+        let persister = persister(&config, &store, &metrics).await?;
+        lifecycle.spawn_critical("persister", persister.run(lifecycle.soft.clone()));
     }
     let mut listening = Listening { edge: None };
     if roles.has(Role::Edge) {
-        // WIRING: crate::edge; the bound address goes to `listening`.
-        let _ = (&config, lifecycle, &metrics);
-        listening.edge = Some(config.http.listen());
+        let parts = edge(&config, store, metrics)?;
+        listening.edge = Some(edge::start::start(parts, lifecycle).await?);
     }
     Ok(listening)
+}
+
+async fn persister(
+    config: &Config,
+    store: &Store,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Persister> {
+    let client = bus::connect::connect(&settings::nats(&config.nats), "persister").await?;
+    Ok(Persister {
+        store: store.clone(),
+        log: Log::open(&client).await?,
+        client,
+        settings: settings::persister(&config.persister),
+        metrics: metrics.clone(),
+    })
+}
+
+fn edge(config: &Config, store: Store, metrics: Arc<Metrics>) -> anyhow::Result<Parts> {
+    Ok(Parts {
+        settings: settings::edge(config),
+        auth: settings::auth(&config.auth)?,
+        limits: settings::limits(&config.limits),
+        ring: ring::Limits { events: config.tail.ring_events, bytes: config.tail.ring_bytes },
+        nats: settings::nats(&config.nats),
+        publish: settings::publish(&config.nats),
+        store,
+        clock: Arc::new(SystemClock),
+        metrics,
+        sampler: Sampler::new(config.telemetry.trace_sample_ratio),
+        listen: config.http.listen(),
+        ws_listen: config.http.ws_listen(),
+    })
 }
 
 /// One sentence for an address that cannot be listened on.

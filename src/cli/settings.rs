@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::config::{self, TlsMode};
+use anyhow::bail;
+
+use crate::bus;
+use crate::config::{self, Algorithm, Config, TlsMode};
+use crate::edge::{self, auth, limits};
+use crate::persister;
 use crate::store;
 
 /// How the store reaches Postgres.
@@ -21,6 +26,80 @@ pub fn store(postgres: &config::Postgres) -> store::Settings {
         pool_size: postgres.pool_size,
         statement_timeout: postgres.statement_timeout,
     }
+}
+
+/// Where NATS is and who we are there.
+pub fn nats(nats: &config::Nats) -> bus::connect::Settings {
+    let identity = given(&nats.tls.cert).zip(given(&nats.tls.key));
+    bus::connect::Settings {
+        urls: nats.urls.clone(),
+        user: (!nats.user.is_empty()).then(|| nats.user.clone()),
+        password: nats.password.non_empty().map(str::to_owned),
+        creds_file: given(&nats.creds_file),
+        tls_ca: given(&nats.tls.ca),
+        tls_identity: identity,
+    }
+}
+
+/// How publishing waits. One attempt is given a fifth of the whole time: several fit into an election.
+pub fn publish(nats: &config::Nats) -> bus::publish::Settings {
+    let retry_for = nats.publish_retry_for;
+    bus::publish::Settings { retry_for, attempt: retry_for / 5 }
+}
+
+/// How tokens are checked.
+///
+/// # Errors
+/// When no key is configured.
+pub fn auth(auth: &config::Auth) -> anyhow::Result<auth::Settings> {
+    let algorithm = match auth.algorithm {
+        Algorithm::HS256 => auth::Algorithm::Hs256,
+        Algorithm::RS256 => auth::Algorithm::Rs256,
+        Algorithm::ES256 => auth::Algorithm::Es256,
+        Algorithm::EdDSA => auth::Algorithm::EdDsa,
+    };
+    let key = match (auth.jwt_secret.non_empty(), auth.jwks_file()) {
+        (Some(secret), _) if auth.algorithm == Algorithm::HS256 => {
+            auth::KeySource::Secret(secret.to_owned())
+        }
+        (_, Some(file)) => auth::KeySource::JwksFile(file.clone()),
+        _ => bail!("No key to check tokens with is configured."),
+    };
+    Ok(auth::Settings { algorithm, key, leeway: auth.leeway })
+}
+
+/// The limits on what one user asks for.
+pub fn limits(limits: &config::Limits) -> limits::Settings {
+    limits::Settings {
+        messages_per_second: limits.messages_per_second,
+        signals_per_second: limits.signals_per_second,
+        requests_per_second: limits.requests_per_second,
+    }
+}
+
+/// What an operator may set of the edge.
+pub fn edge(config: &Config) -> edge::Settings {
+    let limits = &config.limits;
+    let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    edge::Settings {
+        max_content_chars: limits.max_content_chars,
+        max_group_participants: narrow(limits.max_group_participants),
+        max_connections_per_user: limits.max_connections_per_user,
+        max_frame_bytes: limits.max_frame_bytes,
+        max_queued_frames: limits.max_queued_frames,
+        max_conversations_per_user: narrow(limits.max_conversations_per_user),
+        connects_per_second: limits.connects_per_second,
+        edit_window: limits.edit_window,
+        heartbeat: edge::HEARTBEAT,
+        drain_window: config.lifecycle.drain_window,
+        request_body_limit: config.http.request_body_limit,
+        cors_origins: config.http.cors_origins.clone(),
+    }
+}
+
+/// How the persister batches.
+pub fn persister(persister: &config::Persister) -> persister::Settings {
+    persister::Settings { batch_size: persister.batch_size, linger: persister.linger }
 }
 
 /// The URL as given, or made of its parts, each encoded: passwords may hold anything.

@@ -72,13 +72,13 @@ pub async fn start(parts: Parts, lifecycle: &Lifecycle) -> anyhow::Result<Socket
     };
     let (edge, work) = build(parts).await?;
     work.spawn(&edge, lifecycle);
+    lifecycle.spawn("drain", drain(edge.clone(), lifecycle.soft.clone()));
     caught_up(&edge).await?;
-    serve(lifecycle, "http", listener, http::router(edge.clone()));
+    let sockets = ws::routes().with_state(edge.clone());
+    serve(lifecycle, "http", listener, http::router(edge));
     if let Some(listener) = ws_listener {
-        let router = ws::routes().with_state(edge.clone());
-        serve(lifecycle, "sockets", listener, router);
+        serve(lifecycle, "sockets", listener, sockets);
     }
-    lifecycle.spawn("drain", drain(edge, lifecycle.soft.clone()));
     Ok(address)
 }
 

@@ -127,12 +127,15 @@ impl Session {
                 }
                 received = socket.recv() => {
                     self.heard_at = Instant::now();
-                    match received {
+                    let message = match received {
                         None => return None,
                         Some(Err(cause)) => return fault(cause),
-                        // Boxed: what a request needs on its way is large, and most connections are idle.
-                        Some(Ok(message)) => Box::pin(self.receive(message)).await.err()?,
+                        Some(Ok(message)) => message,
                     };
+                    // Boxed: what a request needs on its way is large, and most connections are idle.
+                    if let Err(code) = Box::pin(self.receive(message)).await {
+                        return code;
+                    }
                 }
                 _ = beats.tick() => {
                     if self.heard_at.elapsed() > 2 * heartbeat {
