@@ -28,7 +28,7 @@ use deadpool_postgres::{GenericClient, Object, Pool};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-pub use connect::{Session, Settings};
+pub use connect::Settings;
 pub use error::StoreError;
 
 /// Longest wait for a connection of the pool. A statement takes a millisecond, so that two seconds of
@@ -61,15 +61,6 @@ impl Store {
             Ok(())
         })
         .await
-    }
-
-    /// A connection of its own, outside the pool, for advisory locks and long transactions. The caller
-    /// drives the second value; when it ends, the connection is gone, and so are its locks.
-    pub async fn dedicated(
-        &self,
-    ) -> Result<(Session, impl Future<Output = Result<(), StoreError>> + Send + 'static), StoreError>
-    {
-        connect::dedicated(&self.settings).await
     }
 
     async fn client(&self) -> Result<Object, StoreError> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use futures_util::StreamExt;
 use futures_util::stream::ReadyChunks;
-use futures_util::{Stream, StreamExt};
 
 use crate::domain::ids::Seq;
 
@@ -108,19 +108,6 @@ impl Pull {
         let messages =
             self.chunks.next().await.ok_or_else(|| BusError::unavailable("the pull ended"))?;
         self.read(messages)
-    }
-
-    /// The next entries if they are here already.
-    ///
-    /// # Errors
-    /// As [`Pull::next`].
-    pub fn try_next(&mut self) -> Result<Option<Chunk>, BusError> {
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match std::pin::Pin::new(&mut self.chunks).poll_next(&mut context) {
-            std::task::Poll::Ready(Some(messages)) => self.read(messages).map(Some),
-            std::task::Poll::Ready(None) => Err(BusError::unavailable("the pull ended")),
-            std::task::Poll::Pending => Ok(None),
-        }
     }
 
     fn read(

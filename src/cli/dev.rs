@@ -25,7 +25,7 @@ use super::roles::Roles;
 use super::serve;
 use crate::config::{Algorithm, Config, NatsTls, Problems, Secret, TlsMode};
 use crate::lifecycle::Lifecycle;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, listener};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -153,5 +153,5 @@ fn watch(lifecycle: &Lifecycle, name: &'static str, child: Option<&Child>) {
 
 /// Fails early, before servers are started, when the address cannot be had.
 fn check_address(address: SocketAddr) -> anyhow::Result<()> {
-    TcpListener::bind(address).map(drop).map_err(|error| serve::cannot_listen(address, &error))
+    TcpListener::bind(address).map(drop).map_err(|error| listener::cannot_listen(address, &error))
 }

@@ -3,12 +3,11 @@
 //! Start order: configuration checked, topology and migrations, persister, edge (which listens last, so that
 //! whoever reaches it can be served). Stop order is the reverse: the edge drains, then the persister leaves.
 
-use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 
 use super::roles::{Role, Roles};
 use super::{migrate, settings};
@@ -22,8 +21,8 @@ use crate::edge::start::Parts;
 use crate::lifecycle::Lifecycle;
 use crate::persister::Persister;
 use crate::store::Store;
-use crate::telemetry::Metrics;
 use crate::telemetry::trace::Sampler;
+use crate::telemetry::{Metrics, listener};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -91,11 +90,32 @@ pub async fn start(
         lifecycle.spawn_critical("persister", persister.run(lifecycle.soft.clone()));
     }
     let mut listening = Listening { edge: None };
+    let mut ready = postgres_answers(store.clone());
     if roles.has(Role::Edge) {
-        let parts = edge(&config, store, metrics)?;
-        listening.edge = Some(edge::start::start(parts, lifecycle).await?);
+        let parts = edge(&config, store, metrics.clone())?;
+        let started = edge::start::start(parts, lifecycle).await?;
+        listening.edge = Some(started.address);
+        ready = started.ready;
+    }
+    if let Some(address) = config.http.metrics_listen {
+        let listener = listener::bind(address).await?;
+        let serving = listener::serve(listener, metrics, ready, lifecycle.soft.clone());
+        lifecycle.spawn_critical("operators' listener", serving);
     }
     Ok(listening)
+}
+
+/// Whether a process without an edge is ready: a stand-by is, as long as it could take over.
+fn postgres_answers(store: Store) -> listener::Check {
+    Arc::new(move || {
+        let store = store.clone();
+        Box::pin(async move {
+            match store.ping().await {
+                Ok(()) => Vec::new(),
+                Err(_) => vec!["Postgres does not answer"],
+            }
+        })
+    })
 }
 
 async fn persister(
@@ -128,15 +148,4 @@ fn edge(config: &Config, store: Store, metrics: Arc<Metrics>) -> anyhow::Result<
         listen: config.http.listen(),
         ws_listen: config.http.ws_listen(),
     })
-}
-
-/// One sentence for an address that cannot be listened on.
-pub fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => anyhow!(
-            "{address} is in use by another program; stop that one, or choose another address with --listen \
-             or MESSAGING_PORT."
-        ),
-        _ => anyhow!("{address} cannot be listened on: {error}."),
-    }
 }

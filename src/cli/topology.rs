@@ -40,10 +40,7 @@ pub async fn command(args: Args, config: Config) -> anyhow::Result<ExitCode> {
 }
 
 /// Makes NATS agree with the topology. A new log begins above what Postgres holds.
-pub async fn apply(
-    nats: &config::Nats,
-    store: &Store,
-) -> anyhow::Result<Vec<(String, Applied)>> {
+pub async fn apply(nats: &config::Nats, store: &Store) -> anyhow::Result<Vec<(String, Applied)>> {
     let client = connect(&settings::nats(nats), "topology").await?;
     let persisted = store.progress().await?.last_seq;
     let applied = topology::apply(&client, nats.replicas, persisted).await?;

@@ -45,6 +45,8 @@ async fn settle(edge: &Edge, last: Result<Option<Seq>, BusError>) {
         }
         Ok(None) => {}
         // Without NATS nothing new is acknowledged either; what Postgres has is what can be shown.
-        Err(cause) => tracing::warn!(%cause, "cannot ask the log how far it is; answering all the same"),
+        Err(cause) => {
+            tracing::warn!(%cause, "cannot ask the log how far it is; answering all the same")
+        }
     }
 }

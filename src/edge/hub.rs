@@ -94,6 +94,9 @@ impl Hub {
     }
 
     fn route(&self, event: LogEvent, woken: &mut Vec<Arc<Connection>>) {
+        if let Some(trace) = &event.trace {
+            tracing::info!(trace, seq = event.seq, "routed");
+        }
         let membership = Membership::of(&event);
         if let Some(membership) = &membership {
             membership.gained(|user| self.registry.gained(user, event.conversation));
@@ -187,7 +190,7 @@ fn keep(event: &LogEvent) -> Kept {
         }
         _ => None,
     };
-    Kept { seq: event.seq, conversation: event.conversation, kind: event.kind, data, target }
+    Kept { seq: event.seq, kind: event.kind, data, target }
 }
 
 /// Who comes and who goes with an event.

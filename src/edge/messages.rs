@@ -104,6 +104,13 @@ pub async fn prepare(
 }
 
 impl Prepared {
+    /// The first of the log lines that follow a traced message; `routed` and `persisted` come after it.
+    pub fn trace_accepted(&self, seq: Seq) {
+        if let Some(trace) = &self.trace {
+            tracing::info!(trace, seq, "accepted");
+        }
+    }
+
     /// What goes to the log.
     pub fn record(&self) -> Record {
         Record {
@@ -136,6 +143,7 @@ pub async fn send(
         .publish(prepared.record())
         .await
         .map_err(|cause| publish_failed(edge, &cause))?;
+    prepared.trace_accepted(stored.seq);
     edge.metrics.accept_to_puback.observe(began.elapsed());
     if is_repeat(&stored) {
         let message = original(edge, caller.user_id, &prepared, stored.seq).await?;
@@ -263,7 +271,8 @@ pub async fn delete(
 
 /// The message as it is now, with the caller's role. What is not there for the caller is not found.
 async fn current(edge: &Edge, user: UserId, id: MessageId) -> Result<(Message, Role), ApiError> {
-    let load = || async { edge.store.message_with_role(id, user).await.map_err(super::error::store) };
+    let load =
+        || async { edge.store.message_with_role(id, user).await.map_err(super::error::store) };
     match load().await? {
         Some((message, _)) => freshness::conversation(edge, message.conversation_id).await,
         // It may have been acknowledged a moment ago.
@@ -346,9 +355,7 @@ fn refused(why: ChangeRefused) -> ApiError {
             ApiError::new(Code::Forbidden, "the time for editing this message has passed")
         }
         ChangeRefused::Deleted => ApiError::new(Code::Conflict, "the message was deleted"),
-        ChangeRefused::System => {
-            ApiError::new(Code::Forbidden, "system messages cannot be edited")
-        }
+        ChangeRefused::System => ApiError::new(Code::Forbidden, "system messages cannot be edited"),
     }
 }
 

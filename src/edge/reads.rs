@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::signals::Signal;
 use crate::domain::clock::SharedClock;
 use crate::domain::ids::{ConversationId, MessageId, UserId};
-use crate::store::markers::{MarkOutcome, MarkRead, Marker};
 use crate::store::Store;
+use crate::store::markers::{MarkOutcome, MarkRead, Marker};
 use crate::wire::error::ApiError;
 use crate::wire::event::MessageRead;
 
@@ -135,9 +135,7 @@ async fn announce(edge: &Edge, user: UserId, conversation: ConversationId, marke
         Err(cause) => return tracing::error!(%cause, "a read signal cannot be written"),
     };
     let event = "messageRead".to_owned();
-    let signal =
-        Signal { conversation, event, only_user: None, except_connection: None, payload };
+    let signal = Signal { conversation, event, only_user: None, except_connection: None, payload };
     signals::send(edge, signal).await;
     signals::own_read(edge, user, conversation, marker).await;
 }
-

@@ -115,12 +115,7 @@ pub async fn own_read(edge: &Edge, user: UserId, conversation: ConversationId, m
 }
 
 /// Tells a user's devices that their own view of a conversation has changed.
-pub async fn own_change(
-    edge: &Edge,
-    user: UserId,
-    conversation: ConversationId,
-    change: Change,
-) {
+pub async fn own_change(edge: &Edge, user: UserId, conversation: ConversationId, change: Change) {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct OwnChange {

@@ -22,6 +22,7 @@ use crate::domain::clock::SharedClock;
 use crate::domain::ids::Seq;
 use crate::lifecycle::Lifecycle;
 use crate::store::Store;
+use crate::telemetry::listener;
 use crate::telemetry::metrics::{Metrics, Protocol};
 use crate::telemetry::trace::Sampler;
 use crate::wire::error::CloseCode;
@@ -31,7 +32,7 @@ use super::hub::queue::Frame;
 use super::hub::registry::Connection;
 use super::hub::{Fanout, Hub, ring};
 use super::ws::admission::Gate;
-use super::{Edge, Settings, arrivals, auth, http, limits, outbox, reads, signals, ws};
+use super::{Edge, Settings, arrivals, auth, http, limits, outbox, reads, signals};
 
 /// What the edge is built from.
 pub struct Parts {
@@ -58,38 +59,37 @@ const LAST_ACKS: Duration = Duration::from_secs(10);
 /// How often a drain looks whether it is done.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
-/// Starts the edge and returns where it listens.
+/// A running edge.
+pub struct Started {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What keeps it from serving, for a listener for operators.
+    pub ready: listener::Check,
+}
+
+/// Starts the edge.
 ///
 /// # Errors
 /// When an address cannot be listened on, or NATS does not answer.
-pub async fn start(parts: Parts, lifecycle: &Lifecycle) -> anyhow::Result<SocketAddr> {
+pub async fn start(parts: Parts, lifecycle: &Lifecycle) -> anyhow::Result<Started> {
     // Bound first: a port that is taken is better known before anything has begun.
-    let listener = bind(parts.listen).await?;
+    let listener = listener::bind(parts.listen).await?;
     let address = listener.local_addr()?;
     let ws_listener = match parts.ws_listen {
-        Some(address) => Some(bind(address).await?),
+        Some(address) => Some(listener::bind(address).await?),
         None => None,
     };
     let (edge, work) = build(parts).await?;
     work.spawn(&edge, lifecycle);
     lifecycle.spawn("drain", drain(edge.clone(), lifecycle.soft.clone()));
     caught_up(&edge).await?;
-    let sockets = ws::routes().with_state(edge.clone());
+    let sockets = ws_listener.is_some().then(|| http::sockets_router(edge.clone()));
+    let ready = http::operators::readiness(edge.clone());
     serve(lifecycle, "http", listener, http::router(edge));
-    if let Some(listener) = ws_listener {
+    if let Some((listener, sockets)) = ws_listener.zip(sockets) {
         serve(lifecycle, "sockets", listener, sockets);
     }
-    Ok(address)
-}
-
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|cause| match cause.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "{address} is in use by another program; stop that one, or choose another address with \
-             --listen or MESSAGING_PORT."
-        ),
-        _ => anyhow::anyhow!("{address} cannot be listened on: {cause}."),
-    })
+    Ok(Started { address, ready })
 }
 
 /// What runs beside requests.
@@ -167,8 +167,7 @@ impl Work {
         let last = edge.finished.clone();
         lifecycle.spawn_critical("publisher", self.driver.run(last.clone()));
         let fanout = Fanout(edge.hub.clone());
-        let tail =
-            tail::run(self.tail_log, self.tail_from, fanout, self.tail_status, last.clone());
+        let tail = tail::run(self.tail_log, self.tail_from, fanout, self.tail_status, last.clone());
         lifecycle.spawn_critical("tail", tail);
         let client = self.tail_client;
         let persisted = self.persisted;
@@ -265,8 +264,6 @@ fn come_back(edge: &Edge, connection: &Connection) -> Frame {
         Protocol::Native => {
             native(&Event { name: "reconnect", cursor: None, data: data.as_bytes(), stored_at: 0 })
         }
-        Protocol::SocketIo => {
-            Frame::plain(socketio_packet("reconnect", data.as_bytes(), None))
-        }
+        Protocol::SocketIo => Frame::plain(socketio_packet("reconnect", data.as_bytes(), None)),
     }
 }

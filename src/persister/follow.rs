@@ -103,7 +103,15 @@ impl Persister {
     ) -> Result<(), Fault> {
         let oldest = entries.iter().find_map(|e| e.as_ref().ok().map(|e| e.stored_at));
         let count = entries.len() as u64;
+        let traces: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| entry.as_ref().ok())
+            .filter_map(|event| event.trace.clone().map(|trace| (trace, event.seq)))
+            .collect();
         self.persist(leader, position, entries).await?;
+        for (trace, seq) in traces {
+            tracing::info!(trace, seq, "persisted");
+        }
         self.metrics.persister_batches.inc();
         self.metrics.persister_batch_size.observe_value(count as f64, 1);
         self.metrics.persisted.inc_by(count);

@@ -50,13 +50,6 @@ pub struct Session {
     pub(super) client: Client,
 }
 
-impl Session {
-    /// Has the connection ended?
-    pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
-    }
-}
-
 type Driver = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'static>>;
 
 pub(super) fn pool(settings: &Settings, wait: Duration) -> Result<Pool, StoreError> {

@@ -33,11 +33,6 @@ impl StoreError {
         Self::Bug(what.into().into())
     }
 
-    /// Will the same operation perhaps succeed later?
-    pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-
     /// Were the values at fault? Then a batch can be split to find the one it was.
     pub fn is_refused_data(&self) -> bool {
         matches!(self, Self::Refused(_))

@@ -1,7 +1,6 @@
 //! What others must learn of a committed change, until the log has it.
 
 use std::future::Future;
-use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Transaction};
 use jiff::Timestamp;
@@ -139,16 +138,5 @@ impl Store {
         execute(&tx, "DELETE FROM outbox WHERE id = ANY($1)", &[&published]).await?;
         tx.commit().await?;
         Ok((published.len() as u64, waiting.len() as i64 == DRAIN_LIMIT, failed))
-    }
-
-    /// Announcements that have waited longer than `age`: more than a few say that the log cannot be reached.
-    pub async fn outbox_waiting(&self, now: Timestamp, age: Duration) -> Result<u64, StoreError> {
-        self.within(async {
-            let before = now.checked_sub(age).unwrap_or(now);
-            let sql = "SELECT count(*) AS waiting FROM outbox WHERE created_at < $1";
-            let row = super::row(&self.client().await?, sql, &[&before]).await?;
-            row.map_or(Ok(0), |row| super::unsigned(&row, "waiting"))
-        })
-        .await
     }
 }

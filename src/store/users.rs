@@ -78,11 +78,6 @@ impl Store {
         })
         .await
     }
-
-    /// Profiles of those ids that are known.
-    pub async fn profiles(&self, users: &[UserId]) -> Result<HashMap<UserId, Profile>, StoreError> {
-        self.within(async { load_profiles(&self.client().await?, users).await }).await
-    }
 }
 
 fn differs(arrival: &Arrival, stored: Option<&Profile>) -> bool {

@@ -1,6 +1,8 @@
 //! What operators ask any process, without a token: is it alive, is it ready, how is it doing.
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
 
@@ -22,6 +26,38 @@ pub fn app(metrics: Arc<Metrics>, check: Check) -> Router {
         .route("/healthz", get(|| async { Json(json!({ "status": "alive" })) }))
         .route("/readyz", get(move || ready(check.clone())))
         .route("/metrics", get(move || exposition(metrics.clone())))
+}
+
+/// Listens on an address.
+///
+/// # Errors
+/// One sentence for an operator: the address is taken, or not ours to have.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|cause| cannot_listen(address, &cause))
+}
+
+/// The sentence for an address that cannot be listened on.
+pub fn cannot_listen(address: SocketAddr, cause: &io::Error) -> anyhow::Error {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "{address} is in use by another program; stop that one, or choose another address with --listen \
+             or MESSAGING_PORT."
+        ),
+        _ => anyhow::anyhow!("{address} cannot be listened on: {cause}."),
+    }
+}
+
+/// Serves operators alone, on an address of their own, until stopped.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    check: Check,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    axum::serve(listener, app(metrics, check)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 async fn ready(check: Check) -> Response {

@@ -50,19 +50,6 @@ impl TraceParent {
     pub fn is_sampled(self) -> bool {
         self.flags & SAMPLED != 0
     }
-
-    /// The id that is the same at every step, for logs.
-    pub fn trace_id(self) -> impl fmt::Display {
-        TraceId(self.trace_id)
-    }
-}
-
-struct TraceId(u128);
-
-impl fmt::Display for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
 }
 
 impl fmt::Display for TraceParent {

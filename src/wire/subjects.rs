@@ -6,10 +6,6 @@ use crate::domain::ids::{ConversationId, partition};
 
 /// The stream that is the log.
 pub const CHAT_STREAM: &str = "CHAT";
-/// Every conversation's events.
-pub const CHAT_ALL: &str = "chat.*.*";
-/// Where events that could not be processed are kept for an operator.
-pub const DEAD_STREAM: &str = "DEAD";
 /// Every conversation's signals: typing and reads, at most once and never stored.
 pub const SIGNAL_ALL: &str = "signal.*.*";
 /// Core subject on which the persister tells how far Postgres is: the decimal `progress.last_seq`.

@@ -122,12 +122,7 @@ mod tests {
     use super::*;
 
     fn event() -> Event<'static> {
-        Event {
-            name: "newMessage",
-            cursor: Some(("k3v", 7)),
-            data: br#"{"seq":7}"#,
-            stored_at: 1,
-        }
+        Event { name: "newMessage", cursor: Some(("k3v", 7)), data: br#"{"seq":7}"#, stored_at: 1 }
     }
 
     #[test]

@@ -8,14 +8,13 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::domain::ids::{ConversationId, Seq};
+use crate::domain::ids::Seq;
 use crate::wire::event::EventKind;
 
 /// An event as clients get it.
 #[derive(Debug, Clone)]
 pub struct Kept {
     pub seq: Seq,
-    pub conversation: ConversationId,
     pub kind: EventKind,
     /// The event's `data`, with its `seq`; empty once erased.
     pub data: Bytes,
@@ -46,7 +45,13 @@ const OVERHEAD: usize = 96;
 
 impl Ring {
     pub fn new(limits: Limits) -> Self {
-        Self { events: VecDeque::new(), bytes: 0, limits, edits: HashMap::new(), deleted: HashSet::new() }
+        Self {
+            events: VecDeque::new(),
+            bytes: 0,
+            limits,
+            edits: HashMap::new(),
+            deleted: HashSet::new(),
+        }
     }
 
     /// Adds the newest event; the oldest make room.
@@ -123,14 +128,12 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     fn message(seq: Seq) -> Kept {
         let data = Bytes::from_static(b"{}");
         let kind = EventKind::NewMessage;
-        Kept { seq, conversation: Uuid::nil(), kind, data, target: None }
+        Kept { seq, kind, data, target: None }
     }
 
     fn edit(seq: Seq, target: Seq) -> Kept {

@@ -23,7 +23,8 @@ impl Gate {
     pub fn new(per_second: u32) -> Self {
         let limiter =
             NonZeroU32::new(per_second).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
-        let waiting = usize::try_from(per_second).unwrap_or(usize::MAX) * PATIENCE.as_secs() as usize;
+        let waiting =
+            usize::try_from(per_second).unwrap_or(usize::MAX) * PATIENCE.as_secs() as usize;
         Self { limiter, waiting: Semaphore::new(waiting.min(Semaphore::MAX_PERMITS)) }
     }
 

@@ -83,8 +83,8 @@ pub async fn open(
     if let Some(frame) = reply.and_then(|to| to.ok(b"{}")) {
         session.queue(frame);
     }
-    if cursor.is_some() {
-        session.queue(reset(&session));
+    if let Some(cursor) = cursor {
+        session.queue(reset(&session, &cursor));
     }
     session.run(socket).await;
 }
@@ -134,10 +134,16 @@ fn connected(session: &Session) -> Frame {
 }
 
 /// What was missed is not replayed by this version: the client reloads its list.
-fn reset(session: &Session) -> Frame {
-    let data = br#"{"reason":"resume is not available; reload the conversations"}"#;
-    let cursor = Some((session.edge.hub.epoch(), session.cursor));
-    frame(&Event { name: "reset", cursor, data, stored_at: 0 })
+fn reset(session: &Session, cursor: &str) -> Frame {
+    let epoch = session.edge.hub.epoch();
+    let reason = match Cursor::parse(cursor) {
+        None => "the cursor is not one of this service",
+        Some(cursor) if cursor.epoch != epoch => "the cursor is of another epoch",
+        Some(_) => "what was missed is not replayed; reload the conversations",
+    };
+    let data = serde_json::json!({ "reason": reason }).to_string();
+    let cursor = Some((epoch, session.cursor));
+    frame(&Event { name: "reset", cursor, data: data.as_bytes(), stored_at: 0 })
 }
 
 /// Does what a frame asks.
@@ -156,7 +162,8 @@ fn read(text: &str) -> Option<Request<'_>> {
     let request: Request<'_> = serde_json::from_str(text).ok()?;
     let id = request.id.get();
     // A number or a short string comes back as it was; anything else is no id.
-    let fine = id.len() <= MAX_ID && id.starts_with(|c: char| c.is_ascii_digit() || c == '"' || c == '-');
+    let fine =
+        id.len() <= MAX_ID && id.starts_with(|c: char| c.is_ascii_digit() || c == '"' || c == '-');
     fine.then_some(request)
 }
 

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::bus::publish::Stored;
 use crate::bus::BusError;
+use crate::bus::publish::Stored;
 use crate::edge::hub::registry::Connection;
 use crate::edge::messages::{self, Preparation, Prepared};
 use crate::edge::{Edge, reads, signals};
 use crate::telemetry::trace::TraceParent;
 use crate::wire::error::{ApiError, Code};
 use crate::wire::event::itoa;
+use crate::wire::objects;
 use crate::wire::requests::{SendMessage, parse};
 
 use super::reply::ReplyTo;
@@ -27,7 +28,8 @@ type Outcome = Result<Answer, ApiError>;
 /// The data of a reply.
 enum Answer {
     Empty,
-    Json(serde_json::Value),
+    /// A JSON object.
+    Json(Vec<u8>),
     /// The reply follows when the log has answered.
     Later,
 }
@@ -38,7 +40,7 @@ pub async fn handle(session: &mut Session, to: ReplyTo, op: &str, data: &str) {
     let reply = match dispatch(session, &to, op, data).await {
         Ok(Answer::Later) => return,
         Ok(Answer::Empty) => to.ok(b"{}"),
-        Ok(Answer::Json(value)) => to.ok(value.to_string().as_bytes()),
+        Ok(Answer::Json(data)) => to.ok(&data),
         Err(error) => {
             session.edge.metrics.error(error.code.as_str());
             to.error(&error)
@@ -54,14 +56,15 @@ async fn dispatch(session: &mut Session, to: &ReplyTo, op: &str, data: &str) -> 
         "sendMessage" => send(session, to, data).await,
         "editMessage" => {
             let asked: Edit = parse(data.as_bytes())?;
-            let edited =
-                messages::edit(&session.edge, &session.caller, asked.message_id, asked.content);
-            Ok(Answer::Json(serde_json::json!({ "message": edited.await? })))
+            let (edge, caller) = (&session.edge, &session.caller);
+            let message = messages::edit(edge, caller, asked.message_id, asked.content).await?;
+            json(&OneMessage { message: &message })
         }
         "deleteMessage" => {
             let asked: OfMessage = parse(data.as_bytes())?;
-            let deleted = messages::delete(&session.edge, &session.caller, asked.message_id);
-            Ok(Answer::Json(serde_json::json!({ "message": deleted.await? })))
+            let (edge, caller) = (&session.edge, &session.caller);
+            let message = messages::delete(edge, caller, asked.message_id).await?;
+            json(&OneMessage { message: &message })
         }
         "typing" => typing(session, parse(data.as_bytes())?).await,
         "markAsRead" => mark_as_read(session, parse(data.as_bytes())?).await,
@@ -119,6 +122,20 @@ struct Refresh {
     token: String,
 }
 
+#[derive(Serialize)]
+struct OneMessage<'a> {
+    message: &'a objects::Message,
+}
+
+fn json(data: &impl Serialize) -> Outcome {
+    serde_json::to_vec(data).map(Answer::Json).map_err(|cause| unwritable(&cause))
+}
+
+fn unwritable(cause: &serde_json::Error) -> ApiError {
+    tracing::error!(%cause, "a reply cannot be written");
+    ApiError::internal()
+}
+
 async fn send(session: &mut Session, to: &ReplyTo, data: &str) -> Outcome {
     let began = Instant::now();
     let request: SendMessage = parse(data.as_bytes())?;
@@ -129,9 +146,7 @@ async fn send(session: &mut Session, to: &ReplyTo, data: &str) -> Outcome {
     let trace = trace.is_sampled().then_some(trace);
     let prepared = match messages::prepare(&session.edge, &session.caller, request, trace).await? {
         Preparation::Publish(prepared) => prepared,
-        Preparation::Already(message) => {
-            return Ok(Answer::Json(serde_json::json!({ "message": message })));
-        }
+        Preparation::Already(message) => return json(&OneMessage { message: &message }),
     };
     // A client that sends without waiting is slowed down here, by not being read.
     let permit = session.in_flight.clone().acquire_owned().await;
@@ -165,6 +180,7 @@ impl Waiting {
         match stored {
             Ok(stored) if messages::is_repeat(&stored) => self.repeat(stored.seq),
             Ok(stored) => {
+                self.prepared.trace_accepted(stored.seq);
                 self.edge.metrics.accept_to_puback.observe(self.began.elapsed());
                 self.answer(&accepted(&self.prepared.payload, stored.seq));
             }
@@ -191,9 +207,10 @@ impl Waiting {
         sessions.spawn(async move {
             let user = self.connection.user;
             match messages::original(&self.edge, user, &self.prepared, seq).await {
-                Ok(message) => {
-                    self.answer(serde_json::json!({ "message": message }).to_string().as_bytes());
-                }
+                Ok(message) => match serde_json::to_vec(&OneMessage { message: &message }) {
+                    Ok(data) => self.answer(&data),
+                    Err(cause) => self.refuse(&unwritable(&cause)),
+                },
                 Err(error) => self.refuse(&error),
             }
         });
@@ -224,7 +241,7 @@ async fn mark_as_read(session: &Session, asked: Mark) -> Outcome {
     session.edge.limits.signal(session.caller.user_id)?;
     let Mark { conversation_id, message_id } = asked;
     let unread = reads::mark_read(&session.edge, &session.caller, conversation_id, message_id);
-    Ok(Answer::Json(serde_json::json!({ "unreadCount": unread.await? })))
+    json(&serde_json::json!({ "unreadCount": unread.await? }))
 }
 
 async fn hear(session: &Session, asked: OfConversation, on: bool) -> Outcome {
@@ -244,7 +261,7 @@ async fn refresh(session: &mut Session, asked: Refresh) -> Outcome {
     let expires_at = crate::wire::time::format(fresh.expires_at);
     session.caller.expires_at = fresh.expires_at;
     session.renew();
-    Ok(Answer::Json(serde_json::json!({ "expiresAt": expires_at })))
+    json(&serde_json::json!({ "expiresAt": expires_at }))
 }
 
 #[cfg(test)]

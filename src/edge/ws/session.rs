@@ -17,7 +17,6 @@ use crate::edge::auth::Caller;
 use crate::edge::hub::Attached;
 use crate::edge::hub::queue::{Frame, Queue};
 use crate::edge::hub::registry::Connection;
-use crate::store::users::Arrival;
 use crate::telemetry::metrics::Protocol;
 use crate::wire::error::{ApiError, CloseCode};
 
@@ -63,12 +62,8 @@ impl Session {
         // Attached before it is loaded: what changes meanwhile is not missed.
         let admitted = edge.hub.admit(&connection, edge.settings.max_connections_per_user);
         if admitted.needs_loading || caller.name.is_none() {
-            let arrival = Arrival {
-                user_id: caller.user_id,
-                name: caller.name.clone(),
-                picture: caller.picture.clone(),
-            };
-            let arrived = edge.arrivals.arrive(arrival).await.ok_or_else(ApiError::unavailable)?;
+            let arrived = edge.arrivals.arrive(caller.arrival()).await;
+            let arrived = arrived.ok_or_else(ApiError::unavailable)?;
             edge.hub.registry().loaded(caller.user_id, arrived.conversations);
             caller.name = caller.name.or(arrived.profile.display_name);
         }
