@@ -71,7 +71,7 @@ impl Cli {
             Command::Topology(args) => topology::command(args, config).await,
         };
         outcome.unwrap_or_else(|error| {
-            report(&format!("{error:#}"));
+            report(&sentence(&error));
             ExitCode::FAILURE
         })
     }
@@ -91,6 +91,15 @@ pub fn start_telemetry(settings: &config::Telemetry) -> Result<(), impl Display 
 pub fn refuse(reason: &impl Display) -> ExitCode {
     report(&reason.to_string());
     ExitCode::from(2)
+}
+
+/// The error and its causes; some tell their cause themselves, which is then not repeated.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |said, cause| match cause.to_string() {
+        cause if said.is_empty() => cause,
+        cause if said.contains(&cause) => said,
+        cause => format!("{said}: {cause}"),
+    })
 }
 
 /// One line of standard error for each line of `text`, for people; not a log.

@@ -58,6 +58,8 @@ pub struct Settings {
     pub drain_window: Duration,
     pub request_body_limit: usize,
     pub cors_origins: Vec<String>,
+    /// Whether `/metrics` is served on an address of its own and not to clients.
+    pub metrics_elsewhere: bool,
 }
 
 /// Everything that a request needs.

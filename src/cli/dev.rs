@@ -127,7 +127,7 @@ async fn start(
     let secret = config.auth.jwt_secret.clone();
     let listening =
         serve::start(config, lifecycle, Arc::new(Metrics::new()), Roles::new(Vec::new())).await?;
-    let address = listening.edge.context("The edge does not listen")?;
+    let address = listening.address;
     folder.write_run_file(&RunFile {
         pid: std::process::id(),
         url: format!("http://{address}"),

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+
 use super::settings;
 use crate::config::{self, Config};
 use crate::store;
@@ -18,5 +20,7 @@ pub async fn command(config: Config) -> anyhow::Result<ExitCode> {
 
 /// Applies what is pending, under a lock that lets one process at a time do so.
 pub async fn run(postgres: &config::Postgres) -> anyhow::Result<Vec<String>> {
-    Ok(store::migrate::run(&settings::store(postgres)).await?)
+    store::migrate::run(&settings::store(postgres))
+        .await
+        .context("The schema of Postgres cannot be brought up to date")
 }

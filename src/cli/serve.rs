@@ -40,8 +40,8 @@ pub struct Args {
 /// What a started service tells its starter.
 #[derive(Debug)]
 pub struct Listening {
-    /// Where clients reach the edge, if this process is one.
-    pub edge: Option<SocketAddr>,
+    /// Where clients reach the edge, if this process is one, else where operators reach it.
+    pub address: SocketAddr,
 }
 
 /// Checks, starts, and runs until stopped.
@@ -61,9 +61,7 @@ pub async fn command(args: Args, mut config: Config) -> anyhow::Result<ExitCode>
         .context("Signal handlers cannot be installed")?;
     let metrics = Arc::new(Metrics::new());
     let listening = start(config, &lifecycle, metrics, Roles::new(args.role)).await?;
-    if let Some(address) = listening.edge {
-        tracing::info!(%address, "ready");
-    }
+    tracing::info!(address = %listening.address, "ready");
     Ok(lifecycle.run_until_stopped().await)
 }
 
@@ -81,7 +79,9 @@ pub async fn start(
         let applied = migrate::run(&config.postgres).await?;
         tracing::info!(applied = applied.len(), "schema is up to date");
     }
-    let store = Store::connect(&settings::store(&config.postgres)).await?;
+    let store = Store::connect(&settings::store(&config.postgres))
+        .await
+        .context("Postgres cannot be reached")?;
     if config.nats.apply_topology {
         super::topology::apply(&config.nats, &store).await?;
     }
@@ -89,20 +89,35 @@ pub async fn start(
         let persister = persister(&config, &store, &metrics).await?;
         lifecycle.spawn_critical("persister", persister.run(lifecycle.soft.clone()));
     }
-    let mut listening = Listening { edge: None };
-    let mut ready = postgres_answers(store.clone());
-    if roles.has(Role::Edge) {
-        let parts = edge(&config, store, metrics.clone())?;
-        let started = edge::start::start(parts, lifecycle).await?;
-        listening.edge = Some(started.address);
-        ready = started.ready;
+    if !roles.has(Role::Edge) {
+        let address = config.http.metrics_listen.unwrap_or_else(|| config.http.listen());
+        let address = operators(address, lifecycle, metrics, postgres_answers(store)).await?;
+        return Ok(Listening { address });
+    }
+    let parts = edge(&config, store, metrics.clone())?;
+    let started = edge::start::start(parts, lifecycle).await?;
+    if let Some(address) = started.sockets {
+        tracing::info!(%address, "sockets have a listener of their own");
     }
     if let Some(address) = config.http.metrics_listen {
-        let listener = listener::bind(address).await?;
-        let serving = listener::serve(listener, metrics, ready, lifecycle.soft.clone());
-        lifecycle.spawn_critical("operators' listener", serving);
+        operators(address, lifecycle, metrics, started.ready).await?;
     }
-    Ok(listening)
+    Ok(Listening { address: started.address })
+}
+
+/// Serves operators on an address of their own.
+async fn operators(
+    address: SocketAddr,
+    lifecycle: &Lifecycle,
+    metrics: Arc<Metrics>,
+    ready: listener::Check,
+) -> anyhow::Result<SocketAddr> {
+    let listener = listener::bind(address).await?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "operators have a listener of their own");
+    let serving = listener::serve(listener, metrics, ready, lifecycle.soft.clone());
+    lifecycle.spawn_critical("operators' listener", serving);
+    Ok(address)
 }
 
 /// Whether a process without an edge is ready: a stand-by is, as long as it could take over.

@@ -94,6 +94,7 @@ pub fn edge(config: &Config) -> edge::Settings {
         drain_window: config.lifecycle.drain_window,
         request_body_limit: config.http.request_body_limit,
         cors_origins: config.http.cors_origins.clone(),
+        metrics_elsewhere: config.http.metrics_listen.is_some(),
     }
 }
 

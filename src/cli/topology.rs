@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Subcommand;
 use comfy_table::Table;
 
@@ -41,7 +42,8 @@ pub async fn command(args: Args, config: Config) -> anyhow::Result<ExitCode> {
 
 /// Makes NATS agree with the topology. A new log begins above what Postgres holds.
 pub async fn apply(nats: &config::Nats, store: &Store) -> anyhow::Result<Vec<(String, Applied)>> {
-    let client = connect(&settings::nats(nats), "topology").await?;
+    let client =
+        connect(&settings::nats(nats), "topology").await.context("NATS cannot be reached")?;
     let persisted = store.progress().await?.last_seq;
     let applied = topology::apply(&client, nats.replicas, persisted).await?;
     for (stream, applied) in &applied {
@@ -51,7 +53,8 @@ pub async fn apply(nats: &config::Nats, store: &Store) -> anyhow::Result<Vec<(St
 }
 
 async fn show(nats: &config::Nats) -> anyhow::Result<ExitCode> {
-    let client = connect(&settings::nats(nats), "topology").await?;
+    let client =
+        connect(&settings::nats(nats), "topology").await.context("NATS cannot be reached")?;
     let rows = topology::show(&client, nats.replicas).await?;
     let mut table = Table::new();
     table.set_header(["stream", "standing", "events", "bytes", "last sequence"]);

@@ -35,7 +35,8 @@ pub fn sockets_router(edge: Arc<Edge>) -> Router {
 /// What operators ask, and the stack, outermost last: what stands lower here sees a request earlier and its
 /// answer later.
 fn stacked(edge: Arc<Edge>, routes: Router<Arc<Edge>>) -> Router {
-    let operators = listener::app(edge.metrics.clone(), operators::readiness(edge.clone()));
+    let metrics = (!edge.settings.metrics_elsewhere).then(|| edge.metrics.clone());
+    let operators = listener::app(metrics, operators::readiness(edge.clone()));
     routes
         .with_state(edge.clone())
         .merge(operators)

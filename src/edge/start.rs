@@ -63,6 +63,8 @@ const DRAIN_TICK: Duration = Duration::from_millis(20);
 pub struct Started {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where the sockets are served as well, if they have an address of their own.
+    pub sockets: Option<SocketAddr>,
     /// What keeps it from serving, for a listener for operators.
     pub ready: listener::Check,
 }
@@ -79,6 +81,7 @@ pub async fn start(parts: Parts, lifecycle: &Lifecycle) -> anyhow::Result<Starte
         Some(address) => Some(listener::bind(address).await?),
         None => None,
     };
+    let sockets_address = ws_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let (edge, work) = build(parts).await?;
     work.spawn(&edge, lifecycle);
     lifecycle.spawn("drain", drain(edge.clone(), lifecycle.soft.clone()));
@@ -89,7 +92,7 @@ pub async fn start(parts: Parts, lifecycle: &Lifecycle) -> anyhow::Result<Starte
     if let Some((listener, sockets)) = ws_listener.zip(sockets) {
         serve(lifecycle, "sockets", listener, sockets);
     }
-    Ok(Started { address, ready })
+    Ok(Started { address, sockets: sockets_address, ready })
 }
 
 /// What runs beside requests.

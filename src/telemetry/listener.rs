@@ -20,12 +20,15 @@ use super::metrics::Metrics;
 pub type Check =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<&'static str>> + Send>> + Send + Sync>;
 
-/// `/healthz`, `/readyz` and `/metrics`.
-pub fn app(metrics: Arc<Metrics>, check: Check) -> Router {
-    Router::new()
+/// `/healthz`, `/readyz` and, unless they are shown elsewhere, `/metrics`.
+pub fn app(metrics: Option<Arc<Metrics>>, check: Check) -> Router {
+    let app = Router::new()
         .route("/healthz", get(|| async { Json(json!({ "status": "alive" })) }))
-        .route("/readyz", get(move || ready(check.clone())))
-        .route("/metrics", get(move || exposition(metrics.clone())))
+        .route("/readyz", get(move || ready(check.clone())));
+    match metrics {
+        Some(metrics) => app.route("/metrics", get(move || exposition(metrics.clone()))),
+        None => app,
+    }
 }
 
 /// Listens on an address.
@@ -57,7 +60,8 @@ pub async fn serve(
     check: Check,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    axum::serve(listener, app(metrics, check)).with_graceful_shutdown(stop.cancelled_owned()).await
+    let app = app(Some(metrics), check);
+    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 async fn ready(check: Check) -> Response {

@@ -61,7 +61,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("tokio_postgres", &["store"]),
     ("deadpool_postgres", &["store"]),
     ("refinery", &["store"]),
-    ("axum", &["edge", "ops"]),
+    ("axum", &["edge", "telemetry"]),
 ];
 
 /// Each source file with its room, and its code without comments.

@@ -1,7 +1,9 @@
 //! `messaging dev`: one command, and nothing left behind.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -89,6 +91,29 @@ fn it_starts_from_nothing_and_stops_without_a_trace() {
     assert!(servers.iter().all(|pid| !is_alive(*pid)), "it waits for its servers");
     assert!(!data.join("run.json").exists());
     assert!(!data.join("postgres/data/postmaster.pid").exists(), "Postgres stopped in order");
+}
+
+#[test]
+fn the_commands_it_prints_work_as_they_are() {
+    let data = folder();
+    let dev = Dev::start(&data);
+    let last =
+        dev.process.stdout.wait_for(PATIENCE, |line| line.starts_with("Ctrl-C").then_some(()));
+    assert!(last.is_some());
+    let printed = dev.process.stdout.text();
+    let script: Vec<&str> = printed.lines().filter(|line| line.starts_with("  ")).collect();
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-e", "-c", &script.join("\n")]).env_remove("JWT_ACCESS_SECRET");
+    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut shell = shell.spawn().expect("bash runs");
+    let typed = shell.stdin.take().expect("a pipe").write_all(b"Hello Ada!\n");
+    typed.expect("the chat reads its input");
+    let output = shell.wait_with_output().expect("the script ends");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("\"content\":\"Hello Bayo!\""), "{said}");
+    assert!(said.lines().last().is_some_and(|line| line.starts_with("ey")), "a token: {said}");
+    assert!(dev.process.stop(libc::SIGTERM).success());
 }
 
 #[test]

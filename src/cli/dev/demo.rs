@@ -33,7 +33,7 @@ In a second terminal, after pasting the two lines above, Ada opens a conversatio
     -H 'content-type: application/json' -d '{{\"type\":\"direct\",\"participantIds\":[\"{bayo_id}\"]}}' \\
     | sed 's/^{{\"id\":\"\\([^\"]*\\)\".*/\\1/')
   curl -s http://{address}/messaging/messages -H \"Authorization: Bearer $ADA\" \\
-    -H 'content-type: application/json' -d \"{{\\\"conversationId\\\":\\\"$CHAT\\\",\\\"content\\\":\\\"Hello Bayo!\\\"}}\"
+    -H 'content-type: application/json' -d \"{{\\\"conversationId\\\":\\\"$CHAT\\\",\\\"content\\\":\\\"Hello Bayo!\\\"}}\"; echo
 
 Over WebSocket, Bayo listens and answers (each line you type is sent):
   {program} chat --url http://{address} --token $BAYO --conversation $CHAT

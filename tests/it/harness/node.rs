@@ -17,10 +17,11 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts one and waits until it serves. `settings` are environment variables.
-    pub async fn start(settings: Vec<(String, String)>) -> Self {
+    /// Starts one and waits until it serves. `arguments` follow `serve`; `settings` are environment variables.
+    pub async fn start(arguments: &[&str], settings: &[(String, String)]) -> Self {
+        let command = command(&[&["serve"], arguments].concat(), settings);
         let starting = tokio::task::spawn_blocking(move || {
-            let process = launch(&settings);
+            let process = Process::start("messaging serve", command, libc::SIGKILL);
             let address = process.stderr.wait_for(PATIENCE, address_in);
             (process, address)
         });
@@ -29,6 +30,12 @@ impl Node {
             panic!("the service does not start; it said:\n{}", process.stderr.text())
         };
         Self { url: format!("http://{address}"), process, ended_on_purpose: false }
+    }
+
+    /// The URL of a further listener, by what the log calls it.
+    pub fn listener(&self, message: &str) -> String {
+        let address = self.process.stderr.wait_for(PATIENCE, |line| address_with(message, line));
+        format!("http://{}", address.unwrap_or_else(|| panic!("{message} is not in the log")))
     }
 
     /// REST as `user`.
@@ -50,8 +57,13 @@ impl Node {
 
     /// `SIGTERM`, and how it ended.
     pub async fn terminate(&mut self) -> ExitStatus {
-        self.ended_on_purpose = true;
         self.process.signal(libc::SIGTERM);
+        self.ended().await
+    }
+
+    /// Waits for an end that is on its way, and says how it was.
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.ended_on_purpose = true;
         self.process.ended().await
     }
 }
@@ -85,12 +97,13 @@ pub fn command(arguments: &[&str], settings: &[(String, String)]) -> Command {
     command
 }
 
-fn launch(settings: &[(String, String)]) -> Process {
-    Process::start("messaging serve", command(&["serve"], settings), libc::SIGKILL)
-}
-
 /// The address in the line that says that the node serves.
 fn address_in(line: &str) -> Option<String> {
+    address_with("ready", line)
+}
+
+/// The address in a log line with that message.
+fn address_with(message: &str, line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
-    (line["message"] == "ready").then(|| line["address"].as_str().map(str::to_owned))?
+    (line["message"] == message).then(|| line["address"].as_str().map(str::to_owned))?
 }

@@ -69,7 +69,12 @@ impl World {
 
     /// Starts another node on the same servers; the index is for [`Self::nodes`].
     pub async fn add_node(&mut self, settings: &[(&str, &str)]) -> usize {
-        let node = Node::start(self.settings(settings)).await;
+        self.add_node_with(&[], settings).await
+    }
+
+    /// The same with arguments, such as `["--role", "edge"]`.
+    pub async fn add_node_with(&mut self, arguments: &[&str], settings: &[(&str, &str)]) -> usize {
+        let node = Node::start(arguments, &self.settings(settings)).await;
         self.nodes.push(node);
         self.nodes.len() - 1
     }
