@@ -156,8 +156,8 @@ mod tests {
             "postgres://messaging:p%40s%2Fs@db.example-1.org:5432/messaging"
         );
         assert_eq!(
-            url(&[("POSTGRES_HOST", "/run/pg"), ("POSTGRES_USER", "")]),
-            "postgres://%2Frun%2Fpg:5432/messaging"
+            url(&[("POSTGRES_HOST", "/run/pg")]),
+            "postgres://messaging@%2Frun%2Fpg:5432/messaging"
         );
         assert_eq!(url(&[("POSTGRES_HOST", "::1")]), "postgres://messaging@[::1]:5432/messaging");
     }

@@ -123,6 +123,6 @@ mod tests {
 
     #[test]
     fn a_pool_that_is_closing_is_unavailable() {
-        assert!(StoreError::from(PoolError::Closed).is_unavailable());
+        assert!(matches!(StoreError::from(PoolError::Closed), StoreError::Unavailable(_)));
     }
 }

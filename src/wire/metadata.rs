@@ -269,7 +269,7 @@ mod tests {
     fn a_type_that_needs_metadata_does_not_go_without() {
         let mut errors = FieldErrors::default();
         check(MessageType::Audio, None, &mut errors);
-        assert!(!errors.is_empty());
+        assert!(errors.finish().is_err());
     }
 
     #[test]
