@@ -2,12 +2,14 @@
 
 mod keys;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use jsonwebtoken::Validation;
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
@@ -20,6 +22,9 @@ use keys::Keys;
 
 /// Longer names are cut: they are shown beside every message.
 const MAX_NAME_CHARS: usize = 100;
+/// Users whose profile need not be looked at again: 100,000 of them take some 5 MB, and who falls out costs a
+/// query.
+const REMEMBERED_PROFILES: usize = 100_000;
 /// Longer links are dropped.
 const MAX_PICTURE_CHARS: usize = 2048;
 
@@ -92,6 +97,8 @@ fn text_or_nothing<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>
 pub struct Authenticator {
     keys: Keys,
     validation: Validation,
+    /// Fingerprints of profiles that are stored as the token has them.
+    profiles: Cache<UserId, u64>,
 }
 
 impl Authenticator {
@@ -112,7 +119,11 @@ impl Authenticator {
         validation.validate_nbf = true;
         // The contract names no audience; tokens that carry one for the app at large are fine.
         validation.validate_aud = false;
-        Ok(Self { keys: Keys::new(algorithm, &settings.key)?, validation })
+        Ok(Self {
+            keys: Keys::new(algorithm, &settings.key)?,
+            validation,
+            profiles: Cache::new(REMEMBERED_PROFILES),
+        })
     }
 
     /// Checks a token: signature, algorithm, times and subject.
@@ -133,6 +144,16 @@ impl Authenticator {
         })
     }
 
+    /// Does the token say something about its user that this node has not stored?
+    pub fn is_news(&self, caller: &Caller) -> bool {
+        self.profiles.get(&caller.user_id) != Some(fingerprint(caller))
+    }
+
+    /// The profile is stored now.
+    pub fn remember(&self, caller: &Caller) {
+        self.profiles.insert(caller.user_id, fingerprint(caller));
+    }
+
     /// Checks the token of an `Authorization` header.
     ///
     /// # Errors
@@ -141,6 +162,12 @@ impl Authenticator {
         let token = bearer(headers).ok_or_else(|| refused("a bearer token is needed"))?;
         self.authenticate(token)
     }
+}
+
+fn fingerprint(caller: &Caller) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&caller.name, &caller.picture).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The token of an `Authorization: Bearer …` header.
@@ -235,6 +262,19 @@ mod tests {
         let long = json!({"sub": ADA, "exp": soon(), "name": "é".repeat(500)});
         let name = authenticator().authenticate(&token(long)).expect("valid").name.expect("a name");
         assert_eq!(name.chars().count(), MAX_NAME_CHARS);
+    }
+
+    #[test]
+    fn a_profile_is_news_until_it_is_remembered_and_again_when_it_changes() {
+        let tokens = authenticator();
+        let named = |name: &str| {
+            let claims = json!({"sub": ADA, "exp": soon(), "name": name});
+            tokens.authenticate(&token(claims)).expect("valid")
+        };
+        assert!(tokens.is_news(&named("Ada")));
+        tokens.remember(&named("Ada"));
+        assert!(!tokens.is_news(&named("Ada")));
+        assert!(tokens.is_news(&named("Ada L.")));
     }
 
     #[test]

@@ -13,7 +13,6 @@ mod stack;
 
 use std::sync::Arc;
 
-use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 
@@ -42,7 +41,6 @@ fn stacked(edge: Arc<Edge>, routes: Router<Arc<Edge>>) -> Router {
         .merge(operators)
         .fallback(stack::no_such_route)
         .method_not_allowed_fallback(stack::no_such_method)
-        .layer(DefaultBodyLimit::max(edge.settings.request_body_limit))
         .layer(stack::cors(&edge.settings.cors_origins))
         .layer(middleware::from_fn(stack::catch_panic))
         .layer(middleware::from_fn_with_state(edge, stack::observe))

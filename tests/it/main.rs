@@ -6,4 +6,5 @@ mod architecture;
 mod cli;
 mod dev;
 mod harness;
+mod rest;
 mod serve;

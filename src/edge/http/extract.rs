@@ -1,11 +1,11 @@
 //! Reading requests, so that whatever is wrong with one comes back as a problem that names the field.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -54,16 +54,38 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Edge>> for OptionalBody<T> {
     }
 }
 
-async fn bytes(request: Request, edge: &Arc<Edge>) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, edge).await.map_err(|rejection: BytesRejection| {
-        if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-            let limit = edge.settings.request_body_limit;
-            ApiError::new(Code::PayloadTooLarge, format!("a body has at most {limit} bytes"))
-        } else {
-            ApiError::new(Code::Invalid, "the body could not be read")
+/// Reads a body up to the limit. What is beyond it is taken from the wire and dropped, within reason: a client
+/// that is still writing would not see the refusal, only a broken connection.
+async fn bytes(request: Request, edge: &Arc<Edge>) -> Result<Vec<u8>, ApiError> {
+    let limit = edge.settings.request_body_limit;
+    let reading = async {
+        let mut chunks = request.into_body().into_data_stream();
+        let (mut body, mut size) = (Vec::new(), 0_usize);
+        while let Some(chunk) = chunks.next().await {
+            let chunk =
+                chunk.map_err(|_| ApiError::new(Code::Invalid, "the body could not be read"))?;
+            size = size.saturating_add(chunk.len());
+            if size > limit.saturating_mul(DRAINED) {
+                break;
+            }
+            if size <= limit {
+                body.extend_from_slice(&chunk);
+            }
         }
-    })
+        if size <= limit {
+            return Ok(body);
+        }
+        Err(ApiError::new(Code::PayloadTooLarge, format!("a body has at most {limit} bytes")))
+    };
+    tokio::time::timeout(BODY_WAIT, reading)
+        .await
+        .unwrap_or_else(|_| Err(ApiError::new(Code::Invalid, "the body did not arrive in time")))
 }
+
+/// How long a body may take: a slow phone sends the default limit in a few seconds.
+const BODY_WAIT: Duration = Duration::from_secs(30);
+/// How many times the limit is read off the wire before the connection is given up.
+const DRAINED: usize = 32;
 
 /// The ids in the path, in their order.
 pub struct Ids<const N: usize>(pub [Uuid; N]);
@@ -88,7 +110,7 @@ impl<const N: usize> FromRequestParts<Arc<Edge>> for Ids<N> {
     }
 }
 
-/// The query string, every field as text: [`Numbers`] and friends say which one is wrong.
+/// The query string, every field as text: [`Fields`] says which one is wrong.
 pub struct Params<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequestParts<Arc<Edge>> for Params<T> {

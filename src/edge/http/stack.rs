@@ -53,7 +53,7 @@ pub async fn catch_panic(request: Request, next: Next) -> Response {
     }
 }
 
-/// Checks the token, then the caller's rate.
+/// Checks the token, then the caller's rate; a profile that is news is stored.
 pub async fn authenticate(
     State(edge): State<Arc<Edge>>,
     mut request: Request,
@@ -61,6 +61,9 @@ pub async fn authenticate(
 ) -> Result<Response, ApiError> {
     let caller = edge.auth.authenticate_header(request.headers())?;
     edge.limits.request(caller.user_id)?;
+    if edge.auth.is_news(&caller) && edge.arrivals.arrive(caller.arrival()).await.is_some() {
+        edge.auth.remember(&caller);
+    }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
