@@ -1,16 +1,19 @@
 //! Starts servers, breaks them, and asserts at the end that nothing is left over.
 
+pub mod flow;
 pub mod nats;
 pub mod node;
 pub mod postgres;
 pub mod process;
 pub mod rest;
 pub mod tools;
+pub mod worker;
 pub mod world;
 pub mod ws;
 
 pub use node::Node;
 pub use rest::Rest;
+pub use worker::Worker;
 pub use world::{User, World};
 pub use ws::Ws;
 

@@ -4,7 +4,11 @@
 
 mod architecture;
 mod cli;
+mod dedupe;
 mod dev;
+mod direct;
 mod harness;
+mod order;
+mod persister;
 mod rest;
 mod serve;

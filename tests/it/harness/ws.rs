@@ -82,6 +82,13 @@ impl Ws {
         assert!(unwanted.is_err(), "unexpected {name}: {unwanted:?}");
     }
 
+    /// Makes sure that no such event has come before what was awaited last.
+    #[track_caller]
+    pub fn has_no_more(&self, name: &str) {
+        let unwanted = self.events.iter().find(|frame| frame["event"] == name);
+        assert!(unwanted.is_none(), "unexpected {name}: {unwanted:?}");
+    }
+
     /// Any text.
     pub async fn send_text(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.expect("the node takes the frame");
