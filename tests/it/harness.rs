@@ -6,6 +6,7 @@ pub mod node;
 pub mod postgres;
 pub mod process;
 pub mod rest;
+pub mod socketio;
 pub mod tools;
 pub mod worker;
 pub mod world;

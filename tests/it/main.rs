@@ -12,3 +12,4 @@ mod order;
 mod persister;
 mod rest;
 mod serve;
+mod socketio;
