@@ -1,5 +1,7 @@
 //! `messaging serve`: roles, listeners, and how it starts and stops.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::harness::node::command;
@@ -117,6 +119,26 @@ async fn the_topology_is_shown_and_applied_by_hand() {
 }
 
 #[tokio::test]
+async fn a_frozen_log_refuses_sends_as_unavailable_and_a_retry_is_stored_once() {
+    let world = World::start_with(&[("MESSAGING_NATS_PUBLISH_RETRY_FOR", "1s")]).await;
+    let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
+    let conversation = open(&world.node().rest(&ada), &bayo).await;
+    let mut ada = world.node().ws(&ada).await;
+    let mut bayo = world.node().ws(&bayo).await;
+    let mut send =
+        json!({"conversationId": conversation, "content": "Hi", "clientMessageId": "once"});
+    world.nats.pause();
+    let refused = ada.request("sendMessage", send.clone()).await.expect_err("nobody has stored it");
+    world.nats.resume();
+    assert_eq!(refused["code"], "unavailable");
+    send["attempt"] = json!(2);
+    let sent = ada.request("sendMessage", send).await.expect("the log is back");
+    let arrived = bayo.event("newMessage").await;
+    assert_eq!(arrived["data"]["id"], sent["message"]["id"]);
+    bayo.no_event("newMessage", Duration::from_millis(300)).await;
+}
+
+#[tokio::test]
 async fn nats_and_postgres_may_go_and_come_back() {
     let mut world = World::with_own_postgres().await;
     world.add_node(&[]).await;
@@ -142,6 +164,6 @@ async fn nats_and_postgres_may_go_and_come_back() {
             break;
         }
         assert!(tokio::time::Instant::now() < deadline, "{history:?}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -1,5 +1,7 @@
 //! An app that uses a stock `socket.io-client` works unchanged.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::harness::socketio::SocketIo;
@@ -88,6 +90,7 @@ async fn edits_deletes_reads_and_typing_arrive_as_events() {
     let typing = json!({"conversationId": conversation, "isTyping": true});
     assert_eq!(ada.emit("typing", typing).await["success"], true);
     assert_eq!(bayo.event("userTyping").await["isTyping"], true);
+    ada.no_event("userTyping", Duration::from_millis(200)).await;
 
     let data = json!({"conversationId": conversation, "content": "Helo"});
     let sent = ada.emit("sendMessage", data).await;

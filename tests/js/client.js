@@ -1,7 +1,6 @@
 // The stock Socket.IO client, driven line by line: `node client.js <url> <options as JSON>`.
 //
 // In:  {"id":1,"event":"sendMessage","data":{…}}   emits with an acknowledgement callback
-//      {"do":"disconnect"} | {"do":"drop"}         leaves in order | cuts the transport, as a lost network does
 // Out: {"id":1,"ack":{…}}                          the acknowledgement
 //      {"event":"newMessage","args":[…]}           everything the server emits, and the client's own
 //                                                  connect, connect_error and disconnect
@@ -23,8 +22,6 @@ socket.onAny((event, ...args) => print({ event, args }));
 const lines = readline.createInterface({ input: process.stdin });
 lines.on('line', (text) => {
   const line = JSON.parse(text);
-  if (line.do === 'disconnect') return socket.disconnect();
-  if (line.do === 'drop') return socket.io.engine.close();
   socket.timeout(20000).emit(line.event, line.data, (error, ack) => {
     print({ id: line.id, ack: error ? { success: false, error: String(error) } : ack });
   });

@@ -70,18 +70,6 @@ impl SocketIo {
         assert!(unwanted.is_err(), "unexpected {name}: {unwanted:?}");
     }
 
-    /// Leaves in order.
-    pub async fn disconnect(&mut self) {
-        self.write(&json!({"do": "disconnect"})).await;
-        self.event("disconnect").await;
-    }
-
-    /// Cuts the transport, as a lost network does; the client comes back by itself.
-    pub async fn drop_transport(&mut self) {
-        self.write(&json!({"do": "drop"})).await;
-        self.event("disconnect").await;
-    }
-
     async fn write(&mut self, line: &Value) {
         self.input.write_all(format!("{line}\n").as_bytes()).await.expect("Node.js reads");
     }
