@@ -58,12 +58,12 @@ pub fn auth(auth: &config::Auth) -> anyhow::Result<auth::Settings> {
         Algorithm::ES256 => auth::Algorithm::Es256,
         Algorithm::EdDSA => auth::Algorithm::EdDsa,
     };
-    let key = match (auth.jwt_secret.non_empty(), auth.jwks_file()) {
-        (Some(secret), _) if auth.algorithm == Algorithm::HS256 => {
-            auth::KeySource::Secret(secret.to_owned())
-        }
-        (_, Some(file)) => auth::KeySource::JwksFile(file.clone()),
-        _ => bail!("No key to check tokens with is configured."),
+    let secret = auth.jwt_secret.non_empty().filter(|_| auth.algorithm == Algorithm::HS256);
+    let key = match (secret, auth.jwks_file(), auth.jwks_url()) {
+        (Some(secret), _, _) => auth::KeySource::Secret(secret.to_owned()),
+        (None, Some(file), _) => auth::KeySource::JwksFile(file.clone()),
+        (None, None, Some(url)) => auth::KeySource::JwksUrl(url.to_owned()),
+        (None, None, None) => bail!("No key to check tokens with is configured."),
     };
     Ok(auth::Settings { algorithm, key, leeway: auth.leeway })
 }

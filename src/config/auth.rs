@@ -37,6 +37,11 @@ impl Auth {
         (!self.jwks_file.as_os_str().is_empty()).then_some(&self.jwks_file)
     }
 
+    /// The JWKS URL, if one is configured.
+    pub fn jwks_url(&self) -> Option<&str> {
+        (!self.jwks_url.is_empty()).then_some(self.jwks_url.as_str())
+    }
+
     pub(super) fn check(&self, problems: &mut Vec<String>) {
         if self.leeway > Duration::from_secs(300) {
             problems
@@ -46,28 +51,28 @@ impl Auth {
             if self.jwt_secret.is_empty() {
                 problems.push(
                     "No JWT secret: set JWT_ACCESS_SECRET (or auth.jwt_secret) to the secret your \
-                     tokens are signed with, or auth.algorithm and auth.jwks_file."
+                     tokens are signed with, or auth.algorithm and a JWKS."
                         .into(),
                 );
             }
             return;
         }
-        if !self.jwks_url.is_empty() {
-            problems.push(
-                "auth.jwks_url (MESSAGING_JWKS_URL) is not supported yet; fetch the keys into a file and set \
-                 MESSAGING_JWKS_FILE, which is read again when it changes."
-                    .into(),
-            );
-        }
-        match self.jwks_file() {
-            None => problems.push(format!(
-                "auth.algorithm is {:?}, which needs public keys: set MESSAGING_JWKS_FILE.",
+        match (self.jwks_file(), self.jwks_url()) {
+            (None, None) => problems.push(format!(
+                "auth.algorithm is {:?}, which needs public keys: set MESSAGING_JWKS_FILE or \
+                 MESSAGING_JWKS_URL.",
                 self.algorithm
             )),
-            Some(file) if !file.is_file() => {
+            (Some(_), Some(_)) => {
+                problems.push("auth.jwks_file and auth.jwks_url are both set; keep one.".into());
+            }
+            (Some(file), None) if !file.is_file() => {
                 problems.push(format!("auth.jwks_file: there is no file {}.", file.display()));
             }
-            Some(_) => {}
+            (None, Some(url)) if !url.starts_with("https://") && !url.starts_with("http://") => {
+                problems.push("auth.jwks_url must start with https:// or http://.".into());
+            }
+            _ => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Who is asking: tokens and what they say.
 
+mod fetch;
 mod keys;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use jsonwebtoken::Validation;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Deserializer};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::domain::ids::UserId;
@@ -53,6 +55,9 @@ pub enum KeySource {
     Secret(String),
     /// A file with a JSON Web Key Set (RFC 7517); it is read again when it changes.
     JwksFile(PathBuf),
+    /// An `http` or `https` URL of such a set; it is asked again now and then, and when a token names a key that
+    /// is not known.
+    JwksUrl(String),
 }
 
 /// Why tokens cannot be checked at all: a sentence for the operator.
@@ -102,11 +107,11 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Reads the keys.
+    /// Loads the keys.
     ///
     /// # Errors
     /// A sentence for the operator when they cannot be used.
-    pub fn new(settings: &Settings) -> Result<Self, AuthSetupError> {
+    pub async fn new(settings: &Settings) -> Result<Self, AuthSetupError> {
         let algorithm = match settings.algorithm {
             Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
             Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
@@ -120,10 +125,15 @@ impl Authenticator {
         // The contract names no audience; tokens that carry one for the app at large are fine.
         validation.validate_aud = false;
         Ok(Self {
-            keys: Keys::new(algorithm, &settings.key)?,
+            keys: Keys::load(algorithm, &settings.key).await?,
             validation,
             profiles: Cache::new(REMEMBERED_PROFILES),
         })
+    }
+
+    /// Keeps the keys current, until cancelled.
+    pub async fn follow_keys(&self, stop: CancellationToken) {
+        self.keys.follow(stop).await;
     }
 
     /// Checks a token: signature, algorithm, times and subject.
@@ -222,12 +232,13 @@ mod tests {
 
     const ADA: &str = "00000000-0000-4000-8000-000000000001";
 
-    fn authenticator() -> Authenticator {
+    async fn authenticator() -> Authenticator {
         Authenticator::new(&Settings {
             algorithm: Algorithm::Hs256,
             key: KeySource::Secret("secret".into()),
             leeway: Duration::ZERO,
         })
+        .await
         .expect("a secret")
     }
 
@@ -244,29 +255,30 @@ mod tests {
         Timestamp::now().as_second() + 60
     }
 
-    #[test]
-    fn a_token_tells_who_is_asking() {
+    #[tokio::test]
+    async fn a_token_tells_who_is_asking() {
         let claims =
             json!({"sub": ADA, "exp": soon(), "name": " Ada\u{0} ", "picture": "https://x/y"});
-        let caller = authenticator().authenticate(&token(claims)).expect("valid");
+        let caller = authenticator().await.authenticate(&token(claims)).expect("valid");
         assert_eq!(caller.user_id.to_string(), ADA);
         assert_eq!(caller.name.as_deref(), Some("Ada"));
         assert_eq!(caller.picture.as_deref(), Some("https://x/y"));
     }
 
-    #[test]
-    fn an_odd_profile_does_not_lock_anyone_out() {
+    #[tokio::test]
+    async fn an_odd_profile_does_not_lock_anyone_out() {
         let claims = json!({"sub": ADA, "exp": soon(), "name": 7, "picture": "javascript:x"});
-        let caller = authenticator().authenticate(&token(claims)).expect("valid");
+        let caller = authenticator().await.authenticate(&token(claims)).expect("valid");
         assert_eq!((caller.name, caller.picture), (None, None));
         let long = json!({"sub": ADA, "exp": soon(), "name": "é".repeat(500)});
-        let name = authenticator().authenticate(&token(long)).expect("valid").name.expect("a name");
+        let name =
+            authenticator().await.authenticate(&token(long)).expect("valid").name.expect("a name");
         assert_eq!(name.chars().count(), MAX_NAME_CHARS);
     }
 
-    #[test]
-    fn a_profile_is_news_until_it_is_remembered_and_again_when_it_changes() {
-        let tokens = authenticator();
+    #[tokio::test]
+    async fn a_profile_is_news_until_it_is_remembered_and_again_when_it_changes() {
+        let tokens = authenticator().await;
         let named = |name: &str| {
             let claims = json!({"sub": ADA, "exp": soon(), "name": name});
             tokens.authenticate(&token(claims)).expect("valid")
@@ -277,8 +289,8 @@ mod tests {
         assert!(tokens.is_news(&named("Ada L.")));
     }
 
-    #[test]
-    fn a_token_needs_an_expiry_and_a_uuid() {
+    #[tokio::test]
+    async fn a_token_needs_an_expiry_and_a_uuid() {
         for claims in [
             json!({"sub": ADA}),
             json!({"exp": soon()}),
@@ -288,13 +300,13 @@ mod tests {
             json!({"sub": ADA, "exp": soon(), "nbf": soon()}),
         ] {
             let refusal =
-                authenticator().authenticate(&token(claims.clone())).expect_err("refused");
+                authenticator().await.authenticate(&token(claims.clone())).expect_err("refused");
             assert_eq!(refusal.code, Code::Unauthenticated, "{claims}");
         }
     }
 
-    #[test]
-    fn only_the_pinned_algorithm_and_key_count() {
+    #[tokio::test]
+    async fn only_the_pinned_algorithm_and_key_count() {
         let claims = json!({"sub": ADA, "exp": soon()});
         let other_key = token_with(jsonwebtoken::Algorithm::HS256, "guess", &claims);
         let other_algorithm = token_with(jsonwebtoken::Algorithm::HS512, "secret", &claims);
@@ -302,7 +314,7 @@ mod tests {
         let payload = token(claims).split('.').nth(1).expect("a payload").to_owned();
         let unsigned = format!("eyJhbGciOiJub25lIn0.{payload}.");
         for forged in [other_key, other_algorithm, unsigned, String::new(), "a.b.c".into()] {
-            let refusal = authenticator().authenticate(&forged).expect_err("refused");
+            let refusal = authenticator().await.authenticate(&forged).expect_err("refused");
             assert_eq!(refusal.code, Code::Unauthenticated);
         }
     }

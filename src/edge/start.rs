@@ -129,7 +129,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
     let (reads, committer) = reads::reads(parts.store.clone(), parts.clock.clone());
     let edge = Arc::new(Edge {
         gate: Gate::new(parts.settings.connects_per_second),
-        auth: auth::Authenticator::new(&parts.auth)?,
+        auth: auth::Authenticator::new(&parts.auth).await?,
         limits: limits::Limits::new(parts.limits),
         hub: Arc::new(Hub::new(log.epoch(), parts.ring, parts.metrics.clone())),
         settings: parts.settings,
@@ -190,6 +190,10 @@ impl Work {
         let soft = &lifecycle.soft;
         lifecycle.spawn_critical("outbox sweep", outbox::sweep(edge.clone(), soft.clone()));
         lifecycle.spawn_critical("typing", signals::expire_typing(edge.clone(), soft.clone()));
+        lifecycle.spawn_critical("token keys", {
+            let (edge, last) = (edge.clone(), last.clone());
+            async move { edge.auth.follow_keys(last).await }
+        });
         lifecycle.spawn_critical("limits", {
             let (edge, soft) = (edge.clone(), soft.clone());
             async move { edge.limits.forget_the_quiet(soft).await }

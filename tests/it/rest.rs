@@ -7,6 +7,7 @@ mod lists;
 mod messages;
 mod participants;
 mod protocol;
+mod tokens;
 
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -1,35 +1,38 @@
-//! The keys that tokens are verified with.
+//! The keys that tokens are verified with, and how they stay current.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use hyper::Uri;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use parking_lot::RwLock;
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
-use super::{AuthSetupError, KeySource};
+use super::{AuthSetupError, KeySource, fetch};
 
-/// How often the file is looked at: a rotated key works, and a withdrawn one stops, after that time.
+/// How often a file is looked at: a rotated key works, and a withdrawn one stops, after that time.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often a URL is asked anew. Issuers publish a key some time before they sign with it.
+const FETCH_EVERY: Duration = Duration::from_secs(300);
+/// An unknown key makes us ask at once, but forged ones must not make us ask all the time.
+const FETCH_GAP: Duration = Duration::from_secs(10);
 
-pub(super) enum Keys {
-    One(Arc<DecodingKey>),
-    File(Box<File>),
-}
-
-pub(super) struct File {
-    path: PathBuf,
+pub(super) struct Keys {
     algorithm: Algorithm,
-    state: RwLock<State>,
+    source: Source,
+    set: RwLock<KeySet>,
+    /// A token named a key that is not in the set.
+    unknown: Notify,
 }
 
-struct State {
-    keys: KeySet,
-    changed: Option<SystemTime>,
-    looked: Instant,
+enum Source {
+    Secret,
+    File(PathBuf),
+    Url(Uri),
 }
 
 /// Keys by `kid`; the one without counts where there is only one.
@@ -40,82 +43,129 @@ struct KeySet {
 }
 
 impl Keys {
-    pub(super) fn new(algorithm: Algorithm, source: &KeySource) -> Result<Self, AuthSetupError> {
-        match (source, algorithm) {
-            (KeySource::Secret(secret), Algorithm::HS256) if secret.is_empty() => {
-                Err(AuthSetupError("the JWT secret is empty".into()))
-            }
-            (KeySource::Secret(secret), Algorithm::HS256) => {
-                Ok(Self::One(Arc::new(DecodingKey::from_secret(secret.as_bytes()))))
-            }
-            (KeySource::Secret(_), other) => Err(AuthSetupError(format!(
-                "{other:?} needs a key set, not a secret: configure a JWKS file"
-            ))),
-            (KeySource::JwksFile(_), Algorithm::HS256) => Err(AuthSetupError(
-                "HS256 needs a secret; with a key set choose RS256, ES256 or EdDSA".into(),
-            )),
-            (KeySource::JwksFile(path), _) => {
-                let keys = read(path, algorithm)?;
-                let changed = modified(path);
-                let state = RwLock::new(State { keys, changed, looked: Instant::now() });
-                Ok(Self::File(Box::new(File { path: path.clone(), algorithm, state })))
-            }
+    /// Loads the keys for the first time.
+    pub(super) async fn load(
+        algorithm: Algorithm,
+        source: &KeySource,
+    ) -> Result<Self, AuthSetupError> {
+        let is_secret = matches!(source, KeySource::Secret(_));
+        if is_secret != (algorithm == Algorithm::HS256) {
+            return Err(AuthSetupError(format!(
+                "{algorithm:?} does not go with this key: HS256 needs a secret, the others a key set"
+            )));
         }
+        let (source, set) = match source {
+            KeySource::Secret(secret) if secret.is_empty() => {
+                return Err(AuthSetupError("the JWT secret is empty".into()));
+            }
+            KeySource::Secret(secret) => {
+                let only = Some(Arc::new(DecodingKey::from_secret(secret.as_bytes())));
+                (Source::Secret, KeySet { named: HashMap::new(), only })
+            }
+            KeySource::JwksFile(path) => (Source::File(path.clone()), read(path, algorithm).await?),
+            KeySource::JwksUrl(url) => {
+                let uri: Uri = url
+                    .parse()
+                    .map_err(|_| AuthSetupError(format!("{url} is not a URL of a key set")))?;
+                let set = download(&uri, algorithm).await?;
+                (Source::Url(uri), set)
+            }
+        };
+        Ok(Self { algorithm, source, set: RwLock::new(set), unknown: Notify::new() })
     }
 
     /// The key that this token says it was signed with.
     pub(super) fn find(&self, token: &str) -> Option<Arc<DecodingKey>> {
-        match self {
-            Self::One(key) => Some(key.clone()),
-            Self::File(file) => {
-                file.refresh();
-                let kid = jsonwebtoken::decode_header(token).ok()?.kid;
-                let state = file.state.read();
-                match kid {
-                    Some(kid) => state.keys.named.get(&kid).cloned(),
-                    None => state.keys.only.clone(),
-                }
+        if matches!(self.source, Source::Secret) {
+            return self.set.read().only.clone();
+        }
+        let kid = jsonwebtoken::decode_header(token).ok()?.kid;
+        let set = self.set.read();
+        let found = match &kid {
+            Some(kid) => set.named.get(kid).cloned(),
+            None => set.only.clone(),
+        };
+        if found.is_none() {
+            self.unknown.notify_one();
+        }
+        found
+    }
+
+    /// Keeps the keys current until cancelled. A source that is broken for a while leaves them as they are.
+    pub(super) async fn follow(&self, stop: CancellationToken) {
+        let work = async {
+            match &self.source {
+                Source::Secret => std::future::pending().await,
+                Source::File(path) => self.follow_file(path).await,
+                Source::Url(url) => self.follow_url(url).await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+    }
+
+    async fn follow_file(&self, path: &Path) {
+        let mut known = modified(path).await;
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            ticks.tick().await;
+            let changed = modified(path).await;
+            if changed != known && self.replace(read(path, self.algorithm).await) {
+                known = changed;
+            }
+        }
+    }
+
+    async fn follow_url(&self, url: &Uri) {
+        loop {
+            // Not sooner than this, whatever is asked; then on the first sign of a new key, or in time.
+            tokio::time::sleep(FETCH_GAP).await;
+            let asked = self.unknown.notified();
+            // Running out of time is one of the two reasons to go on.
+            let _ = tokio::time::timeout(FETCH_EVERY - FETCH_GAP, asked).await;
+            self.replace(download(url, self.algorithm).await);
+        }
+    }
+
+    fn replace(&self, loaded: Result<KeySet, AuthSetupError>) -> bool {
+        match loaded {
+            Ok(set) => {
+                tracing::debug!(keys = set.named.len(), "the key set was read again");
+                *self.set.write() = set;
+                true
+            }
+            Err(cause) => {
+                tracing::error!(%cause, "keeping the keys as they were");
+                false
             }
         }
     }
 }
 
-impl File {
-    /// Reads the file again if it changed. A broken one leaves the keys as they are.
-    fn refresh(&self) {
-        if self.state.read().looked.elapsed() < LOOK_EVERY {
-            return;
-        }
-        let mut state = self.state.write();
-        state.looked = Instant::now();
-        let changed = modified(&self.path);
-        if changed == state.changed {
-            return;
-        }
-        match read(&self.path, self.algorithm) {
-            Ok(keys) => {
-                tracing::info!(keys = keys.named.len(), "the key set was read again");
-                state.keys = keys;
-                state.changed = changed;
-            }
-            Err(cause) => tracing::error!(%cause, "keeping the keys as they were"),
-        }
-    }
+async fn modified(path: &Path) -> Option<SystemTime> {
+    tokio::fs::metadata(path).await.and_then(|m| m.modified()).ok()
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|m| m.modified()).ok()
-}
-
-fn read(path: &Path, algorithm: Algorithm) -> Result<KeySet, AuthSetupError> {
-    let unusable = |why: String| {
+async fn read(path: &Path, algorithm: Algorithm) -> Result<KeySet, AuthSetupError> {
+    let json = tokio::fs::read(path).await.map_err(|error| error.to_string());
+    json.and_then(|json| parse(&json, algorithm)).map_err(|why| {
         AuthSetupError(format!("the key set {} cannot be used: {why}", path.display()))
-    };
-    let json = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-    let set: JwkSet = serde_json::from_slice(&json).map_err(|error| unusable(error.to_string()))?;
+    })
+}
+
+async fn download(url: &Uri, algorithm: Algorithm) -> Result<KeySet, AuthSetupError> {
+    let json = fetch::get(url).await;
+    json.and_then(|json| parse(&json, algorithm))
+        .map_err(|why| AuthSetupError(format!("the key set at {url} cannot be used: {why}")))
+}
+
+fn parse(json: &[u8], algorithm: Algorithm) -> Result<KeySet, String> {
+    let set: JwkSet = serde_json::from_slice(json).map_err(|error| error.to_string())?;
     let keys = select(&set, algorithm);
     if keys.named.is_empty() && keys.only.is_none() {
-        return Err(unusable(format!("it holds no key for {algorithm:?}")));
+        return Err(format!("it holds no key for {algorithm:?}"));
     }
     Ok(keys)
 }
@@ -154,7 +204,7 @@ fn verifies(jwk: &Jwk, algorithm: Algorithm) -> bool {
 mod tests {
     use super::*;
 
-    /// The public key of RFC 8037, appendix A.2, and the RSA one's shape beside it.
+    /// The public key of RFC 8037, appendix A.2, twice.
     const SET: &str = r#"{"keys":[
         {"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
         {"kty":"OKP","crv":"Ed25519","kid":"e","use":"enc","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
@@ -166,13 +216,19 @@ mod tests {
         let keys = select(&set, Algorithm::EdDSA);
         assert_eq!(keys.named.keys().collect::<Vec<_>>(), ["a"]);
         assert!(keys.only.is_some());
-        assert!(select(&set, Algorithm::RS256).named.is_empty());
+        assert!(parse(SET.as_bytes(), Algorithm::RS256).is_err());
     }
 
-    #[test]
-    fn a_secret_and_a_public_key_algorithm_do_not_mix() {
-        assert!(Keys::new(Algorithm::RS256, &KeySource::Secret("s".into())).is_err());
-        assert!(Keys::new(Algorithm::HS256, &KeySource::JwksFile("/x".into())).is_err());
-        assert!(Keys::new(Algorithm::HS256, &KeySource::Secret(String::new())).is_err());
+    #[tokio::test]
+    async fn a_secret_and_a_public_key_algorithm_do_not_mix() {
+        for (algorithm, source) in [
+            (Algorithm::RS256, KeySource::Secret("s".into())),
+            (Algorithm::HS256, KeySource::JwksFile("/x".into())),
+            (Algorithm::HS256, KeySource::Secret(String::new())),
+            (Algorithm::EdDSA, KeySource::JwksFile("/there/is/none".into())),
+            (Algorithm::EdDSA, KeySource::JwksUrl("ftp://x/keys".into())),
+        ] {
+            assert!(Keys::load(algorithm, &source).await.is_err());
+        }
     }
 }
