@@ -16,6 +16,7 @@ pub mod markers;
 pub mod messages;
 pub mod migrate;
 pub mod outbox;
+pub mod own_view;
 pub mod participants;
 pub mod progress;
 pub mod projection;

@@ -14,7 +14,7 @@ use crate::domain::conversation::{ContextType, ConversationType, View};
 use crate::edge::conversations::{self, Opened};
 use crate::edge::{Edge, error, freshness, reads};
 use crate::store::lists::{Filter, From, ListKey};
-use crate::store::participants::OwnChange;
+use crate::store::own_view::OwnChange;
 use crate::wire::error::ApiError;
 use crate::wire::objects;
 use crate::wire::requests::MarkRead;
