@@ -152,13 +152,13 @@ async fn start_in(data: &Path, secret: &str, most_in_group: u32) -> anyhow::Resu
         Err(anyhow!("it ended before it was ready"))
     };
     let ready = tokio::time::timeout(START_PATIENCE, ready).await;
-    ready
-        .unwrap_or_else(|_| Err(anyhow!("it was not ready after {START_PATIENCE:?}")))
-        .with_context(|| {
-            let text = std::fs::read_to_string(log_of(data)).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            let last = lines[lines.len().saturating_sub(20)..].join("\n");
-            format!("cannot start the service to measure; the end of its log:\n{last}\n")
-        })?;
+    let ready =
+        ready.unwrap_or_else(|_| Err(anyhow!("it was not ready after {START_PATIENCE:?}")));
+    if let Err(error) = ready {
+        let text = std::fs::read_to_string(log_of(data)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(20)..].join("\n");
+        bail!("cannot start the service to measure: {error:#}; the end of its log:\n{last}");
+    }
     Ok(Own { child, data: data.to_owned() })
 }
