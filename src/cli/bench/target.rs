@@ -152,8 +152,7 @@ async fn start_in(data: &Path, secret: &str, most_in_group: u32) -> anyhow::Resu
         Err(anyhow!("it ended before it was ready"))
     };
     let ready = tokio::time::timeout(START_PATIENCE, ready).await;
-    let ready =
-        ready.unwrap_or_else(|_| Err(anyhow!("it was not ready after {START_PATIENCE:?}")));
+    let ready = ready.unwrap_or_else(|_| Err(anyhow!("it was not ready after {START_PATIENCE:?}")));
     if let Err(error) = ready {
         let text = std::fs::read_to_string(log_of(data)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
