@@ -5,6 +5,7 @@ pub mod nats;
 pub mod node;
 pub mod postgres;
 pub mod process;
+pub mod raw;
 pub mod rest;
 pub mod socketio;
 pub mod tools;

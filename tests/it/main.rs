@@ -13,3 +13,4 @@ mod persister;
 mod rest;
 mod serve;
 mod socketio;
+mod ws;

@@ -89,6 +89,11 @@ impl Ws {
         assert!(unwanted.is_none(), "unexpected {name}: {unwanted:?}");
     }
 
+    /// Frames that came while something else was awaited, oldest first.
+    pub fn kept(&self) -> &VecDeque<Value> {
+        &self.events
+    }
+
     /// Any text.
     pub async fn send_text(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.expect("the node takes the frame");

@@ -1,0 +1,205 @@
+//! Frames of no protocol, limits, and connections that must end while others go on.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::harness::flow::open_direct;
+use crate::harness::raw::{Raw, Said};
+use crate::harness::{Node, Rest, World};
+
+/// A number of `/metrics`.
+async fn metric(node: &Node, name: &str) -> f64 {
+    let text = Rest::new(&node.url, None).get("//metrics").await.expect(200);
+    let text = text.as_str().expect("text").to_owned();
+    let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+}
+
+/// Opens a native connection and reads its greeting.
+async fn greeted(node: &Node, token: &str) -> Raw {
+    let mut raw = Raw::native(&node.url, token).await;
+    raw.text_with(r#"{"event":"connected""#).await;
+    raw
+}
+
+#[tokio::test]
+async fn a_frame_that_is_not_of_the_protocol_closes_with_4400_and_disturbs_nobody() {
+    let world = World::start().await;
+    let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
+    let conversation = open_direct(&world.node().rest(&ada), &bayo).await;
+    let mut bystander = world.node().ws(&bayo).await;
+    let mut speaker = world.node().ws(&ada).await;
+    let texts = [
+        "",
+        "hello",
+        "null",
+        "[]",
+        "{}",
+        r#"{"id":1}"#,
+        r#"{"op":"ping"}"#,
+        r#"{"id":null,"op":"ping"}"#,
+        r#"{"id":{},"op":"ping"}"#,
+        r#"{"id":1,"op":2}"#,
+        r#"{"id":1,"op":"ping"}{"id":2,"op":"ping"}"#,
+        r#"{"id":1,"op":"ping","data":{"#,
+    ];
+    let frames = texts.map(Message::text).into_iter().chain([
+        Message::binary(&b"{\"id\":1,\"op\":\"ping\"}"[..]),
+        Message::binary(&[0xff; 100][..]),
+    ]);
+    for frame in frames {
+        let mut raw = greeted(world.node(), &ada.token).await;
+        raw.send_message(frame.clone()).await;
+        assert_eq!(raw.said().await, Said::Closed(4400), "{frame:?}");
+        speaker.say(conversation, "on it goes").await;
+        assert_eq!(bystander.event("newMessage").await["data"]["content"], "on it goes");
+    }
+}
+
+#[tokio::test]
+async fn a_frame_over_the_limit_closes_with_4413() {
+    let world = World::start().await;
+    let ada = world.user("Ada");
+    let ping = |bytes: usize| {
+        let frame = r#"{"id":1,"op":"ping","data":{"x":""}}"#;
+        frame.replace("\"\"", &format!("\"{}\"", "x".repeat(bytes - frame.len())))
+    };
+    let mut raw = greeted(world.node(), &ada.token).await;
+    raw.send(&ping(65_536)).await;
+    assert_eq!(raw.text().await, r#"{"id":1,"ok":true,"data":{}}"#, "exactly the limit is fine");
+    for bytes in [65_537, 200_000, 3_000_000] {
+        let mut raw = greeted(world.node(), &ada.token).await;
+        raw.send(&ping(bytes)).await;
+        assert_eq!(raw.said().await, Said::Closed(4413), "{bytes} bytes");
+    }
+}
+
+#[tokio::test]
+async fn the_largest_frame_is_configured() {
+    let world = World::start_with(&[("MAX_FRAME_BYTES", "5000")]).await;
+    let ada = world.user("Ada");
+    let mut raw = greeted(world.node(), &ada.token).await;
+    raw.send(&"x".repeat(5001)).await;
+    assert_eq!(raw.said().await, Said::Closed(4413));
+}
+
+#[tokio::test]
+async fn a_connection_ends_when_its_token_expires_unless_it_was_refreshed() {
+    let world = World::start_with(&[("MESSAGING_JWT_LEEWAY", "0s")]).await;
+    let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
+    let conversation = open_direct(&world.node().rest(&ada), &bayo).await;
+    let soon = ada.with_token_for(3);
+    let mut ends = greeted(world.node(), &soon.token).await;
+    let mut ends_too = Raw::socket_io(&world.node().url, &soon.token).await;
+    let mut stays = world.node().ws(&soon).await;
+    let fresh = json!({"token": ada.with_token_for(600).token});
+    stays.request("refreshToken", fresh).await.expect("taken");
+    assert_eq!(ends.closed().await, 4401);
+    assert_eq!(ends_too.closed().await, 4401);
+    let mut sender = world.node().ws(&bayo).await;
+    sender.say(conversation, "after the expiry").await;
+    assert_eq!(stays.event("newMessage").await["data"]["content"], "after the expiry");
+    stays.request("ping", Value::Null).await.expect("still open");
+}
+
+#[tokio::test]
+async fn the_oldest_of_too_many_connections_of_a_user_gives_way() {
+    let world = World::start_with(&[("MAX_CONNECTIONS_PER_USER", "2")]).await;
+    let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
+    let conversation = open_direct(&world.node().rest(&ada), &bayo).await;
+    let mut first = world.node().ws(&ada).await;
+    let mut second = world.node().ws(&ada).await;
+    let mut other = world.node().ws(&bayo).await;
+    let mut third = world.node().ws(&ada).await;
+    assert_eq!(first.closed().await, 4429);
+    other.say(conversation, "to two").await;
+    for ws in [&mut second, &mut third] {
+        assert_eq!(ws.event("newMessage").await["data"]["content"], "to two");
+    }
+    let mut fourth = Raw::socket_io(&world.node().url, &ada.token).await;
+    assert_eq!(second.closed().await, 4429, "whatever protocol they speak");
+    other.say(conversation, "to two again").await;
+    fourth.text_with("42/messaging,[\"newMessage\"").await;
+    third.event("newMessage").await;
+}
+
+#[tokio::test]
+async fn who_is_too_fast_is_told_so_and_the_others_are_not() {
+    let settings = [
+        ("RATE_LIMIT_MESSAGES_PER_SECOND", "1"),
+        ("RATE_LIMIT_SIGNALS_PER_SECOND", "1"),
+        ("RATE_LIMIT_REQUESTS_PER_SECOND", "5"),
+    ];
+    let world = World::start_with(&settings).await;
+    let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
+    let conversation = open_direct(&world.node().rest(&ada), &bayo).await;
+    let mut hasty = world.node().ws(&ada).await;
+    let mut calm = world.node().ws(&bayo).await;
+    assert_eq!(hasty.connected["limits"]["messagesPerSecond"], 1);
+    for (op, data) in [
+        ("sendMessage", json!({"conversationId": conversation, "content": "x"})),
+        ("typing", json!({"conversationId": conversation, "isTyping": true})),
+        ("ping", json!({})),
+    ] {
+        let mut ids = Vec::new();
+        for _ in 0..40 {
+            ids.push(hasty.send(op, data.clone()).await);
+        }
+        let mut refusals = 0;
+        for id in ids {
+            match hasty.reply(id).await {
+                Ok(_) => {}
+                Err(error) => {
+                    assert_eq!(error["code"], "rate_limited", "{error}");
+                    refusals += 1;
+                }
+            }
+        }
+        assert!((1..=38).contains(&refusals), "{op}: {refusals} of 40");
+        calm.request(op, data).await.expect("another user has a limit of their own");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_of_zero_is_none() {
+    let world = World::start_with(&[("RATE_LIMIT_REQUESTS_PER_SECOND", "0")]).await;
+    let mut ws = world.node().ws(&world.user("Ada")).await;
+    let mut ids = Vec::new();
+    for _ in 0..300 {
+        ids.push(ws.send("ping", Value::Null).await);
+    }
+    for id in ids {
+        ws.reply(id).await.expect("no limit");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_is_too_slow_is_closed_with_4409_and_nobody_else_notices() {
+    let settings = [("MAX_QUEUED_FRAMES", "16"), ("RATE_LIMIT_MESSAGES_PER_SECOND", "0")];
+    let world = World::start_with(&settings).await;
+    let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
+    let conversation = open_direct(&world.node().rest(&ada), &bayo).await;
+    let mut sender = world.node().ws(&ada).await;
+    let mut quick = world.node().ws(&bayo).await;
+    let mut slow = greeted(world.node(), &bayo.token).await;
+    let mut slow_socket_io = Raw::socket_io(&world.node().url, &bayo.token).await;
+    // The kernel takes some megabytes in before the node notices that nobody reads.
+    let large = "x".repeat(8000);
+    let mut sent = 0;
+    while metric(world.node(), "messaging_queue_overflow_total").await < 2.0 {
+        assert!(sent < 5000, "40 MB, and no queue was full");
+        for _ in 0..50 {
+            sender.say(conversation, &large).await;
+            sender.event("newMessage").await;
+            quick.event("newMessage").await;
+            sent += 1;
+        }
+    }
+    assert_eq!(slow.closed().await, 4409);
+    assert_eq!(slow_socket_io.closed().await, 4409);
+    sender.say(conversation, "the last").await;
+    assert_eq!(quick.event("newMessage").await["data"]["content"], "the last");
+    sender.no_event("nothing", Duration::ZERO).await;
+}
