@@ -8,6 +8,7 @@ mod dedupe;
 mod dev;
 mod direct;
 mod harness;
+mod malformed;
 mod order;
 mod persister;
 mod rest;
