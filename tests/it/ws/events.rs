@@ -148,7 +148,7 @@ async fn changes_of_a_conversation_are_told_to_everyone_in_it() {
     let mut chidi_ws = world.node().ws(&chidi).await;
     let rest = world.node().rest(&ada);
 
-    let group = open_group(&world.node().rest(&ada), &[bayo.clone()]).await;
+    let group = open_group(&world.node().rest(&ada), std::slice::from_ref(&bayo)).await;
     let created = update(&mut bayo_ws, "created").await;
     assert!(created["cursor"].is_string(), "membership is replayed");
     assert_eq!(created["data"]["conversationId"], json!(group));

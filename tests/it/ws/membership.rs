@@ -65,7 +65,7 @@ async fn created(stage: Stage) {
     let mut laptop = stage.there().ws(&bayo).await;
     for content in ["a direct one", "a group"] {
         let conversation = match content {
-            "a group" => open_group(&stage.here().rest(&ada), &[bayo.clone()]).await,
+            "a group" => open_group(&stage.here().rest(&ada), std::slice::from_ref(&bayo)).await,
             _ => open_direct(&stage.here().rest(&ada), &bayo).await,
         };
         here.say(conversation, content).await;
@@ -105,7 +105,7 @@ struct Cast {
 async fn cast(stage: &Stage) -> Cast {
     let world = &stage.world;
     let (ada, bayo, chidi) = (world.user("Ada"), world.user("Bayo"), world.user("Chidi"));
-    let group = open_group(&stage.here().rest(&ada), &[chidi.clone()]).await;
+    let group = open_group(&stage.here().rest(&ada), std::slice::from_ref(&chidi)).await;
     let direct = open_direct(&stage.here().rest(&ada), &bayo).await;
     let here = stage.here().ws(&ada).await;
     let bayo_ws = stage.there().ws(&bayo).await;
