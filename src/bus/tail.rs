@@ -103,8 +103,6 @@ async fn follow(
         receiver.deliver(entries).await;
         *next = last + 1;
         status.send_modify(|s| s.seq = last);
-        // Let the connections that were just woken write before more is queued for them.
-        tokio::task::yield_now().await;
     }
 }
 

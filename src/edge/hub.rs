@@ -1,6 +1,8 @@
 //! From the log and the signals to the connections of this node.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -22,15 +24,20 @@ pub mod registry;
 pub mod ring;
 
 use frames::{Event, ListUpdate, Shared};
-use queue::Pushed;
+use queue::{Awake, Pushed, Queue};
 use registry::{Admitted, Connection, Registry};
 use ring::{Kept, Ring};
+
+/// How long the fan-out waits for connections that the scheduler owes a turn: 500 of them take some 10 ms to write
+/// a chunk each.
+const OWED: Duration = Duration::from_millis(50);
 
 /// Routes events to connections and keeps the recent ones.
 pub struct Hub {
     epoch: String,
     registry: Registry,
     ring: RwLock<Ring>,
+    awake: Awake,
     metrics: Arc<Metrics>,
 }
 
@@ -40,6 +47,7 @@ impl Hub {
             epoch: epoch.to_owned(),
             registry: Registry::default(),
             ring: RwLock::new(Ring::new(ring)),
+            awake: Awake::default(),
             metrics,
         }
     }
@@ -47,6 +55,22 @@ impl Hub {
     /// The first half of every cursor.
     pub fn epoch(&self) -> &str {
         &self.epoch
+    }
+
+    /// A queue for a new connection, at most `limit` frames.
+    pub fn queue(&self, limit: usize) -> Queue {
+        Queue::new(limit, self.awake.clone())
+    }
+
+    /// Lets the connections that were woken take what they were woken for.
+    ///
+    /// It ends after some time in any case: that they come is up to the scheduler, and events must not depend on
+    /// its mood.
+    async fn let_them_take(&self) {
+        let began = tokio::time::Instant::now();
+        while self.awake.load(Ordering::Relaxed) > 0 && began.elapsed() < OWED {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Who is connected and hears what.
@@ -164,6 +188,7 @@ impl tail::Receiver for Fanout {
         for connection in woken {
             connection.queue.wake();
         }
+        self.0.let_them_take().await;
         let (events, bytes) = self.0.ring.read().size();
         self.0.metrics.ring_events.set(i64::try_from(events).unwrap_or(i64::MAX));
         self.0.metrics.ring_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));

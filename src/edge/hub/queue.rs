@@ -5,6 +5,8 @@
 //! chunk of events, not once an event.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use axum::extract::ws::Utf8Bytes;
@@ -43,10 +45,19 @@ pub enum Pushed {
     Closed,
 }
 
+/// Connections that were woken and have not come to take their frames: what the scheduler owes. The fan-out
+/// waits for them between two chunks of events, so that a burst meets the speed of sockets and not the
+/// limit of queues. Who writes, or deals with a request, is not counted: nobody waits for a slow one.
+pub type Awake = Arc<AtomicUsize>;
+
 #[derive(Default)]
 struct State {
     frames: VecDeque<Frame>,
     closing: Option<CloseCode>,
+    /// Counted in [`Awake`].
+    awake: bool,
+    /// Its task is at work and comes back by itself.
+    occupied: bool,
 }
 
 /// Frames on their way to one socket.
@@ -54,6 +65,7 @@ pub struct Queue {
     state: parking_lot::Mutex<State>,
     waker: AtomicWaker,
     limit: usize,
+    awake: Awake,
 }
 
 /// What [`Queue::take`] found.
@@ -64,10 +76,10 @@ pub enum Taken {
 }
 
 impl Queue {
-    /// At most `limit` frames wait; 0 means no limit of its own, for tests and benchmarks.
-    pub fn new(limit: usize) -> Self {
+    /// At most `limit` frames wait; 0 turns the limit off.
+    pub fn new(limit: usize, awake: Awake) -> Self {
         let limit = if limit == 0 { usize::MAX } else { limit };
-        Self { state: parking_lot::Mutex::default(), waker: AtomicWaker::new(), limit }
+        Self { state: parking_lot::Mutex::default(), waker: AtomicWaker::new(), limit, awake }
     }
 
     /// Adds a frame without waking the connection; see [`Queue::wake`].
@@ -83,7 +95,12 @@ impl Queue {
             return Pushed::Overflow;
         }
         state.frames.push_back(frame);
-        if state.frames.len() == 1 { Pushed::First } else { Pushed::Behind }
+        if state.awake || state.occupied {
+            return Pushed::Behind;
+        }
+        state.awake = true;
+        self.awake.fetch_add(1, Ordering::Relaxed);
+        Pushed::First
     }
 
     /// Adds a frame and wakes the connection if needed.
@@ -110,11 +127,24 @@ impl Queue {
     pub async fn ready(&self) {
         std::future::poll_fn(|context| {
             self.waker.register(context.waker());
-            let state = self.state.lock();
+            let mut state = self.state.lock();
+            state.occupied = false;
             let idle = state.frames.is_empty() && state.closing.is_none();
             if idle { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
+    }
+
+    /// The task turns to something else and comes back to [`Queue::ready`] by itself.
+    pub fn occupied(&self) {
+        self.occupy(&mut self.state.lock());
+    }
+
+    fn occupy(&self, state: &mut State) {
+        state.occupied = true;
+        if std::mem::take(&mut state.awake) {
+            self.awake.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Waits until the queue overflowed: the one reason to interrupt a write that does not get on.
@@ -130,11 +160,20 @@ impl Queue {
     /// Moves everything that waits into `out`.
     pub fn take(&self, out: &mut VecDeque<Frame>) -> Taken {
         let mut state = self.state.lock();
+        self.occupy(&mut state);
         if state.frames.is_empty() {
             return state.closing.map_or(Taken::Frames, Taken::Close);
         }
         std::mem::swap(&mut state.frames, out);
         Taken::Frames
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        if self.state.get_mut().awake {
+            self.awake.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -146,20 +185,71 @@ mod tests {
         Frame::plain("x")
     }
 
-    #[test]
-    fn only_the_first_frame_asks_for_a_wake() {
-        let queue = Queue::new(3);
+    fn queue(limit: usize) -> Queue {
+        Queue::new(limit, Awake::default())
+    }
+
+    #[tokio::test]
+    async fn the_scheduler_owes_a_woken_connection_until_it_comes() {
+        let awake = Awake::default();
+        let owed = || awake.load(Ordering::Relaxed);
+        let queue = Queue::new(8, awake.clone());
+        assert_eq!((queue.push(frame()), owed()), (Pushed::First, 1));
+        let mut out = VecDeque::new();
+        queue.ready().await;
+        queue.take(&mut out);
+        assert_eq!(owed(), 0);
+        assert_eq!((queue.push(frame()), owed()), (Pushed::Behind, 0), "it writes: nobody waits");
+        queue.ready().await;
+        queue.take(&mut out);
+        queue.close(CloseCode::Draining);
+        queue.ready().await;
+        drop(queue);
+        assert_eq!(owed(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_at_work_or_gone_is_not_waited_for() {
+        let awake = Awake::default();
+        let queue = Queue::new(8, awake.clone());
+        queue.push(frame());
+        queue.occupied();
+        assert_eq!(awake.load(Ordering::Relaxed), 0);
+        queue.ready().await;
+        let other = Queue::new(8, awake.clone());
+        other.push(frame());
+        drop(other);
+        assert_eq!(awake.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn only_the_first_frame_asks_for_a_wake() {
+        let queue = queue(3);
         assert_eq!(queue.push(frame()), Pushed::First);
         assert_eq!(queue.push(frame()), Pushed::Behind);
         let mut out = VecDeque::new();
         assert!(matches!(queue.take(&mut out), Taken::Frames));
         assert_eq!(out.len(), 2);
+        assert_eq!(queue.push(frame()), Pushed::Behind, "it comes back by itself");
+        queue.ready().await;
+        queue.take(&mut out);
+        queue.take(&mut VecDeque::new());
+        poll_once(&queue).await;
         assert_eq!(queue.push(frame()), Pushed::First);
+    }
+
+    /// The task waits again.
+    async fn poll_once(queue: &Queue) {
+        tokio::select! {
+            biased;
+            () = queue.ready() => panic!("nothing is there"),
+            () = std::future::ready(()) => {}
+        }
     }
 
     #[test]
     fn a_full_queue_drops_what_waits_and_closes_as_too_slow() {
-        let queue = Queue::new(2);
+        let queue = queue(2);
         queue.push(frame());
         queue.push(frame());
         assert_eq!(queue.push(frame()), Pushed::Overflow);
@@ -171,7 +261,7 @@ mod tests {
 
     #[test]
     fn closing_lets_what_waits_go_out_first() {
-        let queue = Queue::new(2);
+        let queue = queue(2);
         queue.push(frame());
         queue.close(CloseCode::Draining);
         let mut out = VecDeque::new();

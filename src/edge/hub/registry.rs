@@ -195,7 +195,7 @@ mod tests {
             id: Uuid::from_u128(id),
             user: Uuid::from_u128(user),
             protocol: Protocol::Native,
-            queue: Queue::new(8),
+            queue: Queue::new(8, Default::default()),
         })
     }
 

@@ -15,7 +15,7 @@ use crate::domain::ids::Seq;
 use crate::edge::Edge;
 use crate::edge::auth::Caller;
 use crate::edge::hub::Attached;
-use crate::edge::hub::queue::{Frame, Queue};
+use crate::edge::hub::queue::Frame;
 use crate::edge::hub::registry::Connection;
 use crate::telemetry::metrics::Protocol;
 use crate::wire::error::{ApiError, CloseCode};
@@ -54,7 +54,7 @@ impl Session {
             id: Uuid::new_v4(),
             user: caller.user_id,
             protocol,
-            queue: Queue::new(edge.settings.max_queued_frames),
+            queue: edge.hub.queue(edge.settings.max_queued_frames),
         });
         // Read before anything is queued: what the cursor does not cover, the queue has.
         let cursor = edge.tail.borrow().seq;
@@ -127,6 +127,7 @@ impl Session {
                         Some(Err(cause)) => return fault(cause),
                         Some(Ok(message)) => message,
                     };
+                    connection.queue.occupied();
                     // Boxed: what a request needs on its way is large, and most connections are idle.
                     if let Err(code) = Box::pin(self.receive(message)).await {
                         return code;
