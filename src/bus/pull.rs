@@ -24,6 +24,11 @@ const EXPIRES: Duration = Duration::from_secs(30);
 /// A consumer whose process died disappears after this.
 const INACTIVE: Duration = Duration::from_secs(60);
 
+/// Entries returned at once. Large enough that a burst leaves in few writes, small enough that what is queued for
+/// a connection between two of its turns stays well under its limit (512), and that the room reserved for
+/// each group (some 300 bytes an entry) is little.
+const CHUNK: usize = 64;
+
 /// Which consumer pulls.
 pub enum Kind {
     /// In memory, without acknowledgements, gone soon after its process: the tail of an edge.
@@ -67,17 +72,11 @@ impl Pull {
     /// Begins at `from`. A durable consumer is made anew: the place in the log is its owner's knowledge, so a
     /// server's idea of what was delivered to a predecessor that died can never lead past something.
     ///
-    /// `batch` is the most that may be on the way, `chunk` the most that [`Pull::next`] returns at once.
+    /// `batch` is the most that may be on the way.
     ///
     /// # Errors
     /// [`BusError::Unavailable`] or [`BusError::Refused`] when the consumer cannot be made.
-    pub async fn begin(
-        log: &Log,
-        kind: &Kind,
-        from: Seq,
-        batch: usize,
-        chunk: usize,
-    ) -> Result<Self, BusError> {
+    pub async fn begin(log: &Log, kind: &Kind, from: Seq, batch: usize) -> Result<Self, BusError> {
         if let Kind::Durable { name, .. } = kind {
             delete(log, name).await?;
         }
@@ -96,7 +95,7 @@ impl Pull {
             .messages()
             .await
             .map_err(BusError::unavailable)?;
-        Ok(Self { chunks: messages.ready_chunks(chunk), consumer_seq: 0 })
+        Ok(Self { chunks: messages.ready_chunks(CHUNK), consumer_seq: 0 })
     }
 
     /// Waits for the next entries.

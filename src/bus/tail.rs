@@ -19,9 +19,6 @@ use super::pull::{Kind, Pull};
 /// Entries that may be on the way from the server: at 1 KiB each they are 4 MiB, and at 25,000 a second they
 /// bridge a stall of 160 ms without the server having to wait for the next request.
 const BATCH: usize = 4_096;
-/// Entries handed over at once. Large enough that a burst leaves in few writes, small enough that what is
-/// queued for a connection between two of its turns stays well under its limit (512).
-const CHUNK: usize = 64;
 /// Pauses between attempts to attach again.
 const BACKOFF: [Duration; 4] = [
     Duration::from_millis(50),
@@ -114,7 +111,7 @@ async fn attach(log: &Log, from: Seq) -> Result<Pull, BusError> {
     if found != log.epoch() {
         return Err(BusError::EpochChanged { expected: log.epoch().to_owned(), found });
     }
-    Pull::begin(log, &Kind::Ephemeral, from, BATCH, CHUNK).await
+    Pull::begin(log, &Kind::Ephemeral, from, BATCH).await
 }
 
 /// The sequence of an entry.

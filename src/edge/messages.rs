@@ -69,13 +69,14 @@ pub async fn prepare(
         }
     };
     if valid.is_resend
-        && let Some(message) = edge.store.message(id).await.map_err(super::error::store)?
+        && let Some(message) =
+            Box::pin(edge.store.message(id)).await.map_err(super::error::store)?
     {
         return already(message, caller.user_id, conversation)
             .map(|message| Preparation::Already(Box::new(message)));
     }
     let reply_to = match request.reply_to_message_id {
-        Some(quoted) => Some(quote(edge, conversation, quoted).await?),
+        Some(quoted) => Some(Box::pin(quote(edge, conversation, quoted)).await?),
         None => None,
     };
     let now = edge.clock.now();
@@ -321,7 +322,9 @@ pub async fn participates(
     if edge.hub.registry().is_participant(user, conversation) {
         return Ok(());
     }
-    match edge.store.membership(conversation, user).await.map_err(super::error::store)? {
+    // The rare branches are boxed: what they need on their way would be allocated for every send.
+    let membership = Box::pin(edge.store.membership(conversation, user)).await;
+    match membership.map_err(super::error::store)? {
         Some(_) => Ok(()),
         None => Err(ApiError::not_a_participant()),
     }

@@ -16,6 +16,7 @@ use axum::routing::{any, get};
 use crate::wire::error::{ApiError, CloseCode};
 
 use super::Edge;
+use session::Session;
 
 pub mod admission;
 pub mod native;
@@ -79,11 +80,11 @@ async fn socketio_upgrade(
     accept(&edge, upgrade, move |edge, socket| socketio::open(edge, socket, token))
 }
 
-/// Upgrades, and lets `open` have the socket. The process waits for it at its end.
+/// Upgrades, lets `open` introduce the client, and serves it. The process waits for it at its end.
 fn accept<F, Fut>(edge: &Arc<Edge>, upgrade: WebSocketUpgrade, open: F) -> Response
 where
     F: FnOnce(Arc<Edge>, WebSocket) -> Fut + Send + 'static,
-    Fut: Future<Output = ()> + Send,
+    Fut: Future<Output = Option<(Session, WebSocket)>> + Send,
 {
     let max_frame = match edge.settings.max_frame_bytes {
         0 => usize::MAX,
@@ -99,7 +100,14 @@ where
         .max_frame_size(max_frame)
         .on_failed_upgrade(|cause| tracing::debug!(%cause, "a WebSocket upgrade failed"))
         .on_upgrade(async move |socket| {
-            open(edge, socket).await;
+            // Boxed: what the opening and the end need is not kept while the connection idles.
+            if let Some((mut session, mut socket)) = Box::pin(open(edge, socket)).await {
+                let code = session.run(&mut socket).await;
+                drop(session);
+                if let Some(code) = code {
+                    Box::pin(close(socket, code)).await;
+                }
+            }
             drop(running);
         })
 }
@@ -118,6 +126,15 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
 fn parameter(query: &str, name: &str) -> Option<String> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+}
+
+/// An introduction that takes too long counts as one without a token.
+async fn in_time<T>(
+    introduction: impl Future<Output = Result<T, Option<CloseCode>>>,
+) -> Result<T, Option<CloseCode>> {
+    tokio::time::timeout(OPENING, introduction)
+        .await
+        .unwrap_or(Err(Some(CloseCode::Unauthenticated)))
 }
 
 /// Says why and closes; waits a moment for the other side, because closing a socket with unread bytes in it

@@ -35,8 +35,7 @@ impl Persister {
         // Two batches may be on the way while one is being written.
         let max_ack_pending = i64::try_from(batch * 4).unwrap_or(i64::MAX);
         let kind = Kind::Durable { name: NAME, max_ack_pending, ack_wait: ACK_WAIT };
-        let mut pull =
-            Pull::begin(&self.log, &kind, position.last_seq + 1, batch * 2, batch).await?;
+        let mut pull = Pull::begin(&self.log, &kind, position.last_seq + 1, batch * 2).await?;
         loop {
             let first = tokio::select! {
                 () = stop.cancelled() => return Ok(()),

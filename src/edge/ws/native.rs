@@ -52,20 +52,21 @@ struct Connect {
     cursor: Option<String>,
 }
 
-/// Opens a connection and serves it.
+/// Opens a connection; one that is refused has been closed.
 pub async fn open(
     edge: Arc<Edge>,
     mut socket: WebSocket,
     token: Option<String>,
     cursor: Option<String>,
-) {
+) -> Option<(Session, WebSocket)> {
     let (reply, token, cursor) = match token {
         Some(token) => (None, token, cursor),
-        None => match tokio::time::timeout(super::OPENING, connect(&mut socket)).await {
-            Ok(Ok((to, connect))) => (Some(to), connect.token, connect.cursor.or(cursor)),
-            Ok(Err(Some(code))) => return super::close(socket, code).await,
-            Ok(Err(None)) => return,
-            Err(_) => return super::close(socket, CloseCode::Unauthenticated).await,
+        None => match super::in_time(connect(&mut socket)).await {
+            Ok((to, connect)) => (Some(to), connect.token, connect.cursor.or(cursor)),
+            Err(code) => {
+                super::close(socket, code?).await;
+                return None;
+            }
         },
     };
     let admitted = match edge.auth.authenticate(&token) {
@@ -74,19 +75,20 @@ pub async fn open(
     };
     let session = match admitted {
         Ok(session) => session,
-        Err(error) => return refuse(socket, reply, &error).await,
+        Err(error) => {
+            refuse(socket, reply, &error).await;
+            return None;
+        }
     };
     let greeting = connected(&session);
-    if socket.send(Message::Text(greeting.text)).await.is_err() {
-        return;
-    }
+    socket.send(Message::Text(greeting.text)).await.ok()?;
     if let Some(frame) = reply.and_then(|to| to.ok(b"{}")) {
         session.queue(frame);
     }
     if let Some(cursor) = cursor {
         session.queue(reset(&session, &cursor));
     }
-    session.run(socket).await;
+    Some((session, socket))
 }
 
 /// Waits for the frame that says who it is.

@@ -57,17 +57,18 @@ async fn dispatch(session: &mut Session, to: &ReplyTo, op: &str, data: &str) -> 
         "editMessage" => {
             let asked: Edit = parse(data.as_bytes())?;
             let (edge, caller) = (&session.edge, &session.caller);
-            let message = messages::edit(edge, caller, asked.message_id, asked.content).await?;
+            let message =
+                Box::pin(messages::edit(edge, caller, asked.message_id, asked.content)).await?;
             json(&OneMessage { message: &message })
         }
         "deleteMessage" => {
             let asked: OfMessage = parse(data.as_bytes())?;
             let (edge, caller) = (&session.edge, &session.caller);
-            let message = messages::delete(edge, caller, asked.message_id).await?;
+            let message = Box::pin(messages::delete(edge, caller, asked.message_id)).await?;
             json(&OneMessage { message: &message })
         }
-        "typing" => typing(session, parse(data.as_bytes())?).await,
-        "markAsRead" => mark_as_read(session, parse(data.as_bytes())?).await,
+        "typing" => Box::pin(typing(session, parse(data.as_bytes())?)).await,
+        "markAsRead" => Box::pin(mark_as_read(session, parse(data.as_bytes())?)).await,
         "joinConversation" => hear(session, parse(data.as_bytes())?, true).await,
         "leaveConversation" => hear(session, parse(data.as_bytes())?, false).await,
         "refreshToken" => refresh(session, parse(data.as_bytes())?).await,

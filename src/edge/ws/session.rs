@@ -92,18 +92,14 @@ impl Session {
         self.connection.queue.send(frame);
     }
 
-    /// Serves the connection until one side has had enough.
-    pub async fn run(mut self, mut socket: WebSocket) {
-        let code = self.exchange(&mut socket).await;
-        let edge = self.edge.clone();
-        drop(self);
-        edge.metrics.disconnected(code.map_or(1000, CloseCode::code));
-        if let Some(code) = code {
-            super::close(socket, code).await;
-        }
+    /// Serves the connection until one side has had enough. Returns the code to close with, or none when the peer
+    /// has gone.
+    pub async fn run(&mut self, socket: &mut WebSocket) -> Option<CloseCode> {
+        let code = self.exchange(socket).await;
+        self.edge.metrics.disconnected(code.map_or(1000, CloseCode::code));
+        code
     }
 
-    /// Returns the code to close with, or none when the peer has gone.
     async fn exchange(&mut self, socket: &mut WebSocket) -> Option<CloseCode> {
         let heartbeat = self.edge.settings.heartbeat;
         let mut beats = tokio::time::interval_at(Instant::now() + heartbeat, heartbeat);

@@ -65,8 +65,12 @@ pub fn check(query: &str) -> Result<(), EngineRefusal> {
     Ok(())
 }
 
-/// Opens a connection and serves it.
-pub async fn open(edge: Arc<Edge>, mut socket: WebSocket, token: Option<String>) {
+/// Opens a connection; one that is refused has been closed.
+pub async fn open(
+    edge: Arc<Edge>,
+    mut socket: WebSocket,
+    token: Option<String>,
+) -> Option<(Session, WebSocket)> {
     let heartbeat = edge.settings.heartbeat.as_millis();
     let handshake = json!({
         "sid": Uuid::new_v4(),
@@ -75,20 +79,18 @@ pub async fn open(edge: Arc<Edge>, mut socket: WebSocket, token: Option<String>)
         "pingTimeout": heartbeat,
         "maxPayload": edge.settings.max_frame_bytes,
     });
-    if send(&mut socket, format!("{ENGINE_OPEN}{handshake}")).await.is_err() {
-        return;
-    }
-    let opening = introduce(&edge, &mut socket, token.as_deref());
-    let session = match tokio::time::timeout(super::OPENING, opening).await {
-        Ok(Ok(session)) => session,
-        Ok(Err(Some(code))) => return super::close(socket, code).await,
-        Ok(Err(None)) => return,
-        Err(_) => return super::close(socket, CloseCode::Unauthenticated).await,
+    send(&mut socket, format!("{ENGINE_OPEN}{handshake}")).await.ok()?;
+    let introduced = introduce(&edge, &mut socket, token.as_deref());
+    let session = match super::in_time(introduced).await {
+        Ok(session) => session,
+        Err(code) => {
+            super::close(socket, code?).await;
+            return None;
+        }
     };
     let accepted = json!({ "sid": session.connection.id, "pid": Uuid::new_v4() });
-    if send(&mut socket, format!("{CONNECT}{NAMESPACE}{accepted}")).await.is_ok() {
-        session.run(socket).await;
-    }
+    send(&mut socket, format!("{CONNECT}{NAMESPACE}{accepted}")).await.ok()?;
+    Some((session, socket))
 }
 
 #[derive(Default, Deserialize)]
