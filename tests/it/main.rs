@@ -5,11 +5,17 @@
 mod architecture;
 mod cli;
 mod dedupe;
+mod degraded;
 mod dev;
 mod direct;
+mod drain;
+mod erasure;
+mod fresh;
 mod harness;
 mod malformed;
+mod membership_counts;
 mod order;
+mod outbox;
 mod persister;
 mod rest;
 mod serve;

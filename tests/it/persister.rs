@@ -84,19 +84,6 @@ async fn release(database: &Client) {
     database.batch_execute("COMMIT").await.expect("released");
 }
 
-/// Waits until a batch has begun and waits for what is held.
-async fn a_batch_waits(world: &World) {
-    let database = world.database.client().await;
-    eventually("a batch waits", async || {
-        let sql = "SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND wait_event_type = 'Lock'
-                     AND query LIKE '%UPDATE conversations%'";
-        let waiting: i64 = database.query_one(sql, &[]).await.expect("a row").get(0);
-        (waiting > 0).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn the_stand_by_takes_over_when_the_leader_is_killed_under_load() {
     let scene = Scene::start().await;
@@ -143,7 +130,7 @@ async fn a_leader_killed_in_the_middle_of_a_batch_leaves_nothing_of_it() {
     let holder = scene.world.database.client().await;
     hold(&holder, scene.group).await;
     scene.load(10).await;
-    a_batch_waits(&scene.world).await;
+    scene.world.a_batch_waits().await;
     first.0.kill9().await;
     release(&holder).await;
     assert_eq!(scene.world.rows(scene.group).await.len(), 30, "all of a batch or nothing");
@@ -158,7 +145,7 @@ async fn a_batch_that_was_committed_and_not_acknowledged_is_not_applied_again() 
     let holder = scene.world.database.client().await;
     hold(&holder, scene.group).await;
     scene.load(20).await;
-    a_batch_waits(&scene.world).await;
+    scene.world.a_batch_waits().await;
     // The commit will succeed, its acknowledgement cannot.
     let before = scene.world.progress().await;
     scene.world.nats.kill9();
@@ -183,7 +170,7 @@ async fn a_leader_goes_on_after_nats_vanished_between_commit_and_acknowledgement
     let holder = scene.world.database.client().await;
     hold(&holder, scene.group).await;
     scene.load(20).await;
-    a_batch_waits(&scene.world).await;
+    scene.world.a_batch_waits().await;
     scene.world.nats.kill9();
     release(&holder).await;
     scene.world.nats.start_again();

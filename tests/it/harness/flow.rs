@@ -176,6 +176,19 @@ impl World {
         eventually(&format!("Postgres at {last}"), there).await;
     }
 
+    /// Waits until a transaction of the persister waits for a row that the test holds.
+    pub async fn a_batch_waits(&self) {
+        let database = self.database.client().await;
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'
+                     AND (query LIKE '%UPDATE conversations%' OR query LIKE '%UPDATE messages%')";
+        let waiting = async || {
+            let count: i64 = database.query_one(sql, &[]).await.expect("a row").get(0);
+            (count > 0).then_some(())
+        };
+        eventually("a batch waits", waiting).await;
+    }
+
     /// The messages of a conversation in Postgres.
     pub async fn rows(&self, conversation: Uuid) -> Vec<Row> {
         let database = self.database.client().await;

@@ -45,6 +45,26 @@ impl Nats {
         (self.process, _) = run(&self.folder, i32::from(self.port));
     }
 
+    /// Does a file of its store hold the text?
+    pub fn has_on_disk(&self, text: &str) -> bool {
+        let mut folders = vec![self.folder.join("data")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                // Files come and go while it runs.
+                let bytes = std::fs::read(path).unwrap_or_default();
+                if memchr::memmem::find(&bytes, text.as_bytes()).is_some() {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     /// Freezes it: connections stay, nothing answers.
     pub fn pause(&self) {
         self.process.signal(libc::SIGSTOP);

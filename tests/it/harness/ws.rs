@@ -94,6 +94,38 @@ impl Ws {
         &self.events
     }
 
+    /// Takes out the events of that name that have come before what was awaited last.
+    pub fn take_events(&mut self, name: &str) -> Vec<Value> {
+        let all: Vec<Value> = self.events.drain(..).collect();
+        let (taken, kept): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|frame| frame["event"] == name);
+        self.events = kept.into();
+        taken
+    }
+
+    /// As [`Self::send`], on a connection that the node may have ended.
+    pub async fn try_send(&mut self, op: &str, data: Value) -> Result<u64, ()> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let frame = json!({"id": id, "op": op, "data": data}).to_string();
+        self.socket.send(Message::text(frame)).await.map(|()| id).map_err(|_| ())
+    }
+
+    /// The next frame, or the code that the node closes the connection with (1006 without one).
+    pub async fn next_frame(&mut self) -> Result<Value, u16> {
+        loop {
+            if let Some(frame) = self.events.pop_front() {
+                return Ok(frame);
+            }
+            let message = timeout(PATIENCE, self.socket.next()).await.expect("a frame in time");
+            match message {
+                Some(Ok(Message::Close(Some(frame)))) => return Err(frame.code.into()),
+                Some(Ok(message)) => self.keep(&message),
+                Some(Err(_)) | None => return Err(1006),
+            }
+        }
+    }
+
     /// Any text.
     pub async fn send_text(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.expect("the node takes the frame");
