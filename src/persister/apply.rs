@@ -34,6 +34,8 @@ impl Persister {
                 continue;
             }
             let (batch, poison) = batch::read(&entries);
+            // Out of the way of what may be tried again: parked once, counted once.
+            entries.retain(|entry| poison.binary_search_by_key(&seq_of(entry), |p| p.seq).is_err());
             self.park(poison).await?;
             match leader.apply(NAME, position.last_seq, &batch).await {
                 Ok(()) => {

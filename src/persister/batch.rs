@@ -11,7 +11,7 @@ use crate::wire::objects;
 
 use super::dead::Poison;
 
-/// Sorts entries into a batch and what cannot be understood.
+/// Sorts entries into a batch and what cannot be understood, both in the order of the log.
 pub fn read(entries: &[Entry]) -> (Batch, Vec<Poison>) {
     let mut batch = Batch::default();
     let mut poison = Vec::new();

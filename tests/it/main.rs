@@ -17,6 +17,7 @@ mod membership_counts;
 mod order;
 mod outbox;
 mod persister;
+mod poison;
 mod rest;
 mod serve;
 mod socketio;
