@@ -61,6 +61,20 @@ impl Log {
         self.first_seq
     }
 
+    /// Makes sure that the stream is still the one that was opened, and returns its last sequence.
+    ///
+    /// # Errors
+    /// [`BusError::EpochChanged`] when it was created anew, [`BusError::Unavailable`] without an answer.
+    pub async fn check_epoch(&self) -> Result<Seq, BusError> {
+        let info = self.stream.get_info().await.map_err(BusError::unavailable)?;
+        let found = info.config.metadata.get(EPOCH_KEY).cloned().unwrap_or_default();
+        if found == self.epoch {
+            Ok(info.state.last_sequence)
+        } else {
+            Err(BusError::EpochChanged { expected: self.epoch.clone(), found })
+        }
+    }
+
     /// The JetStream context of the connection.
     pub fn context(&self) -> &jetstream::Context {
         &self.context

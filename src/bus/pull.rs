@@ -41,6 +41,7 @@ pub enum Kind {
 pub struct Pull {
     chunks: ReadyChunks<pull::Stream>,
     consumer_seq: u64,
+    pending: u64,
 }
 
 /// Entries that arrived together.
@@ -87,6 +88,7 @@ impl Pull {
                 _ => BusError::unavailable(cause),
             }
         })?;
+        let pending = consumer.cached_info().num_pending;
         let messages = consumer
             .stream()
             .max_messages_per_batch(batch)
@@ -95,7 +97,12 @@ impl Pull {
             .messages()
             .await
             .map_err(BusError::unavailable)?;
-        Ok(Self { chunks: messages.ready_chunks(CHUNK), consumer_seq: 0 })
+        Ok(Self { chunks: messages.ready_chunks(CHUNK), consumer_seq: 0, pending })
+    }
+
+    /// Entries that the server had for this pull when it began.
+    pub fn pending(&self) -> u64 {
+        self.pending
     }
 
     /// Waits for the next entries.

@@ -85,33 +85,33 @@ async fn follow(
     receiver: &mut impl Receiver,
     status: &watch::Sender<Status>,
 ) -> BusError {
-    let mut pull = match attach(log, *next).await {
-        Ok(pull) => pull,
+    let (mut pull, end) = match attach(log, *next).await {
+        Ok(attached) => attached,
         Err(fault) => return fault,
     };
     info!(from = *next, "tail attached");
-    status.send_modify(|s| s.attached = true);
+    // What the log ends with may have been erased or have expired: having everything that is left counts as
+    // having come to the end.
+    let caught_up = |pending: u64, last: Seq| if pending == 0 { last.max(end) } else { last };
+    status.send_modify(|s| *s = Status { attached: true, seq: caught_up(pull.pending(), s.seq) });
     loop {
-        let entries = match pull.next().await {
-            Ok(chunk) => chunk.entries,
+        let chunk = match pull.next().await {
+            Ok(chunk) => chunk,
             Err(fault) => return fault,
         };
-        let Some(last) = entries.last().map(seq_of) else { continue };
-        receiver.deliver(entries).await;
+        let Some(last) = chunk.entries.last().map(seq_of) else { continue };
+        let reached = if last < end { caught_up(chunk.pending(), last) } else { last };
+        receiver.deliver(chunk.entries).await;
         *next = last + 1;
-        status.send_modify(|s| s.seq = last);
+        status.send_modify(|s| s.seq = reached);
     }
 }
 
-async fn attach(log: &Log, from: Seq) -> Result<Pull, BusError> {
+/// A pull, and the last sequence of the log before it began.
+async fn attach(log: &Log, from: Seq) -> Result<(Pull, Seq), BusError> {
     // The stream's identity is looked at each time: after an outage it may be another one.
-    let mut stream = log.stream.clone();
-    let info = stream.info().await.map_err(BusError::unavailable)?;
-    let found = info.config.metadata.get(super::log::EPOCH_KEY).cloned().unwrap_or_default();
-    if found != log.epoch() {
-        return Err(BusError::EpochChanged { expected: log.epoch().to_owned(), found });
-    }
-    Pull::begin(log, &Kind::Ephemeral, from, BATCH).await
+    let end = log.check_epoch().await?;
+    Ok((Pull::begin(log, &Kind::Ephemeral, from, BATCH).await?, end))
 }
 
 /// The sequence of an entry.

@@ -9,6 +9,7 @@ mod degraded;
 mod dev;
 mod direct;
 mod drain;
+mod epoch;
 mod erasure;
 mod fresh;
 mod harness;
