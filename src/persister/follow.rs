@@ -27,8 +27,10 @@ impl Persister {
         stop: &CancellationToken,
         done: &mut u64,
     ) -> Result<(), Fault> {
+        // After an outage it may be another one, whose sequences mean something else.
+        self.log.check_epoch().await?;
         let mut position = leader.position(NAME).await?;
-        self.check_epoch(leader, &mut position).await?;
+        self.adopt_epoch(leader, &mut position).await?;
         // What a predecessor left undone.
         self.erase(leader).await?;
         let batch = self.settings.batch_size;
@@ -58,7 +60,7 @@ impl Persister {
 
     /// The rows in Postgres count in the sequences of one epoch of the log. A first start adopts the epoch; any
     /// other difference means that the log was recreated, with sequences that start above what is persisted.
-    async fn check_epoch(&self, leader: &mut Leader, position: &mut Position) -> Result<(), Fault> {
+    async fn adopt_epoch(&self, leader: &mut Leader, position: &mut Position) -> Result<(), Fault> {
         let epoch = self.log.epoch();
         if position.epoch.as_deref() == Some(epoch) {
             return Ok(());

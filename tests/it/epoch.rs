@@ -3,7 +3,7 @@
 use async_nats::jetstream;
 
 use crate::harness::flow::{self, UNPACED, eventually, place_of};
-use crate::harness::{Node, World};
+use crate::harness::{Node, Worker, World};
 
 /// Loses the log, and makes one of the same name that counts from one again.
 async fn replace_log(world: &World) {
@@ -29,6 +29,20 @@ async fn an_edge_whose_log_was_replaced_ends_with_an_error() {
     let direct = flow::open_direct(&rest, &world.user("Ben")).await;
     flow::send(&rest, direct, "hello").await;
     replace_log(&world).await;
+    gives_up(world.node_mut(0), "epoch").await;
+}
+
+#[tokio::test]
+async fn a_persister_whose_log_was_replaced_ends_with_an_error_and_skips_nothing() {
+    let mut world = World::without_nodes().await;
+    world.add_node_with(&["--role", "edge"], UNPACED).await;
+    let mut worker = Worker::start(&world, &[]).await;
+    let rest = world.node().rest(&world.user("Ada"));
+    let direct = flow::open_direct(&rest, &world.user("Ben")).await;
+    flow::send(&rest, direct, "hello").await;
+    world.persisted().await;
+    replace_log(&world).await;
+    gives_up(&mut worker.0, "epoch").await;
     gives_up(world.node_mut(0), "epoch").await;
 }
 
