@@ -56,9 +56,14 @@ impl Registry {
     /// Adds a connection. `max` is the most that a user may have, 0 for any number.
     pub fn admit(&self, connection: &Arc<Connection>, max: usize) -> Admitted {
         let mut user = self.users.entry(connection.user).or_default();
-        let displaced = (max > 0 && user.connections.len() >= max)
-            .then(|| user.connections.first().cloned())
-            .flatten();
+        // Removed here rather than at its end, or those who come meanwhile would displace it once more.
+        let displaced =
+            (max > 0 && user.connections.len() >= max).then(|| user.connections.remove(0));
+        if let Some(displaced) = &displaced {
+            for conversation in user.conversations.iter().flatten() {
+                self.unhear(*conversation, |other| other.id == displaced.id);
+            }
+        }
         user.connections.push(connection.clone());
         let needs_loading = match &user.conversations {
             Some(conversations) => {
@@ -254,5 +259,8 @@ mod tests {
         assert!(registry.admit(&old, 1).displaced.is_none());
         let displaced = registry.admit(&new, 1).displaced.expect("the limit is reached");
         assert_eq!(displaced.id, old.id);
+        let newer = connection(3, 7);
+        let displaced = registry.admit(&newer, 1).displaced.expect("the first has not ended yet");
+        assert_eq!(displaced.id, new.id);
     }
 }

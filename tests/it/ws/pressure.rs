@@ -1,7 +1,5 @@
 //! Frames of no protocol, limits, and connections that must end while others go on.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -201,5 +199,28 @@ async fn a_reader_that_is_too_slow_is_closed_with_4409_and_nobody_else_notices()
     assert_eq!(slow_socket_io.closed().await, 4409);
     sender.say(conversation, "the last").await;
     assert_eq!(quick.event("newMessage").await["data"]["content"], "the last");
-    sender.no_event("nothing", Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn many_connections_at_once_do_not_exceed_the_limit() {
+    let world = World::start_with(&[("MAX_CONNECTIONS_PER_USER", "3")]).await;
+    let ada = world.user("Ada");
+    let opening = (0..12).map(|_| Raw::native(&world.node().url, &ada.token));
+    let mut all = futures_util::future::join_all(opening).await;
+    // Who was greeted was admitted, so all are decided on now.
+    let greetings = all.iter_mut().map(|raw| raw.text_with(r#"{"event":"connected""#));
+    futures_util::future::join_all(greetings).await;
+    let mut answered = 0;
+    for raw in &mut all {
+        raw.send(r#"{"id":1,"op":"ping"}"#).await;
+        loop {
+            match raw.said().await {
+                Said::Text(text) if text.starts_with("{\"id\":1") => answered += 1,
+                Said::Text(_) => continue,
+                Said::Closed(code) => assert_eq!(code, 4429),
+            }
+            break;
+        }
+    }
+    assert_eq!(answered, 3);
 }
