@@ -257,17 +257,23 @@ impl Membership {
 pub struct Attached {
     hub: Arc<Hub>,
     connection: Arc<Connection>,
+    /// What the connection asked to hear. The user's own list need not hold it: that list has a limit, and the
+    /// event that makes somebody a participant may still be on its way. As many as the user has conversations,
+    /// for those who ask for each.
+    asked_for: Vec<ConversationId>,
 }
 
 impl Attached {
     pub fn new(hub: Arc<Hub>, connection: Arc<Connection>) -> Self {
         hub.metrics.connections.of(connection.protocol).inc();
-        Self { hub, connection }
+        Self { hub, connection, asked_for: Vec::new() }
     }
 
     /// A conversation that this connection asked to hear, or no longer to hear.
-    pub fn hears(&self, conversation: ConversationId, on: bool) {
+    pub fn hears(&mut self, conversation: ConversationId, on: bool) {
+        self.asked_for.retain(|other| *other != conversation);
         if on {
+            self.asked_for.push(conversation);
             self.hub.registry.hear(conversation, &self.connection);
         } else {
             self.hub.registry.unhear(conversation, |other| other.id == self.connection.id);
@@ -277,6 +283,9 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
+        for conversation in &self.asked_for {
+            self.hub.registry.unhear(*conversation, |other| other.id == self.connection.id);
+        }
         self.hub.registry.remove(&self.connection);
         self.hub.metrics.connections.of(self.connection.protocol).dec();
     }

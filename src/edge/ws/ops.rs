@@ -245,11 +245,17 @@ async fn mark_as_read(session: &Session, asked: Mark) -> Outcome {
     json(&serde_json::json!({ "unreadCount": unread.await? }))
 }
 
-async fn hear(session: &Session, asked: OfConversation, on: bool) -> Outcome {
+async fn hear(session: &mut Session, asked: OfConversation, on: bool) -> Outcome {
     let user = session.caller.user_id;
+    let conversation = asked.conversation_id;
     session.edge.limits.request(user)?;
-    messages::participates(&session.edge, user, asked.conversation_id).await?;
-    session.attached.hears(asked.conversation_id, on);
+    messages::participates(&session.edge, user, conversation).await?;
+    session.attached.hears(conversation, on);
+    if on && let Err(refusal) = messages::participates(&session.edge, user, conversation).await {
+        // Removed between the check and the change: the removal silenced nobody here yet.
+        session.attached.hears(conversation, false);
+        return Err(refusal);
+    }
     Ok(Answer::Empty)
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::flow::open_direct;
+use crate::harness::flow::{open_direct, open_group};
 use crate::harness::raw::{Raw, Said};
 use crate::harness::{Node, Rest, World};
 
@@ -223,4 +223,34 @@ async fn many_connections_at_once_do_not_exceed_the_limit() {
         }
     }
     assert_eq!(answered, 3);
+}
+
+#[tokio::test]
+async fn connections_that_ended_leave_nothing_behind() {
+    // The user hears one conversation by itself, and the other because it asks.
+    let settings = [("MAX_CONVERSATIONS_PER_USER", "1"), ("MAX_QUEUED_FRAMES", "4")];
+    let world = World::start_with(&settings).await;
+    let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
+    let older = open_direct(&world.node().rest(&ada), &bayo).await;
+    let newer = open_group(&world.node().rest(&ada), std::slice::from_ref(&bayo)).await;
+    {
+        let mut leaves = world.node().ws(&bayo).await;
+        for conversation in [older, newer] {
+            let which = json!({"conversationId": conversation});
+            leaves.request("joinConversation", which).await.expect("a participant");
+        }
+    }
+    let mut speaker = world.node().ws(&ada).await;
+    let open = r#"messaging_connections{protocol="native"}"#;
+    while metric(world.node(), open).await > 1.0 {
+        tokio::task::yield_now().await;
+    }
+    for conversation in [older, newer] {
+        for _ in 0..10 {
+            speaker.say(conversation, "is anybody there?").await;
+        }
+    }
+    speaker.request("ping", Value::Null).await.expect("fine");
+    let overflows = metric(world.node(), "messaging_queue_overflow_total").await;
+    assert!(overflows.abs() < f64::EPSILON, "something still fills the queue of one that left");
 }
