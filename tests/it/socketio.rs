@@ -1,5 +1,9 @@
 //! An app that uses a stock `socket.io-client` works unchanged.
 
+mod acks;
+mod events;
+mod transport;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

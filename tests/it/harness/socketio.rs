@@ -61,7 +61,16 @@ impl SocketIo {
 
     /// The first argument of the next event of that name.
     pub async fn event(&mut self, name: &str) -> Value {
-        self.find(|line| line["event"] == name, name).await["args"][0].take()
+        self.arguments(name).await.into_iter().next().unwrap_or_default()
+    }
+
+    /// All arguments of the next event of that name.
+    pub async fn arguments(&mut self, name: &str) -> Vec<Value> {
+        let mut line = self.find(|line| line["event"] == name, name).await;
+        match line["args"].take() {
+            Value::Array(arguments) => arguments,
+            other => panic!("{name} came with {other}"),
+        }
     }
 
     /// Makes sure that no such event comes for a while.
