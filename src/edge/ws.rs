@@ -54,7 +54,7 @@ async fn native_upgrade(
         Err(rejection) => return rejection.into_response(),
     };
     if let Err(error) = edge.gate.pass().await {
-        return refuse(&error);
+        return turn_away(&edge, upgrade, &error);
     }
     let token = bearer(&headers).or_else(|| native::token_in_subprotocols(&headers));
     let cursor = query.as_deref().and_then(|query| parameter(query, "cursor"));
@@ -74,7 +74,7 @@ async fn socketio_upgrade(
         (Ok(()), Ok(upgrade)) => upgrade,
     };
     if let Err(error) = edge.gate.pass().await {
-        return refuse(&error);
+        return turn_away(&edge, upgrade, &error);
     }
     let token = bearer(&headers);
     accept(&edge, upgrade, move |edge, socket| socketio::open(edge, socket, token))
@@ -112,8 +112,14 @@ where
         })
 }
 
-fn refuse(error: &ApiError) -> Response {
-    super::error::response(error)
+/// Upgrades all the same, to close with a code: browsers are not shown the status of a refused upgrade.
+fn turn_away(edge: &Arc<Edge>, upgrade: WebSocketUpgrade, error: &ApiError) -> Response {
+    edge.metrics.error(error.code.as_str());
+    let code = refusal_code(error);
+    accept(edge, upgrade, move |_, socket| async move {
+        close(socket, code).await;
+        None
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<String> {

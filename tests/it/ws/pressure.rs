@@ -1,10 +1,14 @@
 //! Frames of no protocol, limits, and connections that must end while others go on.
 
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::flow::{open_direct, open_group};
-use crate::harness::raw::{Raw, Said};
+use crate::harness::raw::{NATIVE, Raw, SOCKET_IO, Said};
 use crate::harness::{Node, Rest, World};
 
 /// A number of `/metrics`.
@@ -72,6 +76,9 @@ async fn a_frame_over_the_limit_closes_with_4413() {
         raw.send(&ping(bytes)).await;
         assert_eq!(raw.said().await, Said::Closed(4413), "{bytes} bytes");
     }
+    let mut raw = Raw::socket_io(&world.node().url, &ada.token).await;
+    raw.send(&format!("42/messaging,1[\"ping\",\"{}\"]", "x".repeat(65_536))).await;
+    assert_eq!(raw.said().await, Said::Closed(4413), "whatever protocol");
 }
 
 #[tokio::test]
@@ -253,4 +260,32 @@ async fn connections_that_ended_leave_nothing_behind() {
     speaker.request("ping", Value::Null).await.expect("fine");
     let overflows = metric(world.node(), "messaging_queue_overflow_total").await;
     assert!(overflows.abs() < f64::EPSILON, "something still fills the queue of one that left");
+}
+
+#[tokio::test]
+async fn more_new_connections_than_a_node_takes_wait_and_the_rest_is_told_to_come_later() {
+    let world = World::start_with(&[("RATE_LIMIT_CONNECTS_PER_SECOND", "1")]).await;
+    let (url, ada) = (world.node().url.clone(), world.user("Ada"));
+    let opening = (0..12).map(|number| {
+        let (url, token) = (&url, &ada.token);
+        async move {
+            let began = Instant::now();
+            let path = if number % 2 == 0 { NATIVE } else { SOCKET_IO };
+            let bearer = format!("Bearer {token}");
+            let mut raw = Raw::open(url, path, &[("authorization", &bearer)]).await;
+            (raw.said().await, began.elapsed())
+        }
+    });
+    let mut opening: FuturesUnordered<_> = opening.collect();
+    let (mut waited, mut turned_away) = (0, 0);
+    while waited == 0 || turned_away == 0 {
+        match opening.next().await.expect("some wait and some are turned away") {
+            (Said::Closed(code), _) => {
+                assert_eq!(code, 4429);
+                turned_away += 1;
+            }
+            (Said::Text(_), took) if took > Duration::from_millis(500) => waited += 1,
+            (Said::Text(_), _) => {}
+        }
+    }
 }
