@@ -97,6 +97,6 @@ pub struct Edge {
 impl Edge {
     /// Is the node about to leave? Then new sends are better made elsewhere.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.draining.load(Ordering::SeqCst)
     }
 }

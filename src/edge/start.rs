@@ -245,7 +245,7 @@ async fn drain(edge: Arc<Edge>, soft: CancellationToken) {
     for connection in edge.hub.registry().all() {
         connection.queue.send(come_back(&edge, &connection));
     }
-    edge.draining.store(true, Ordering::Relaxed);
+    edge.draining.store(true, Ordering::SeqCst);
     let acknowledged = async {
         let mut ticks = tokio::time::interval(DRAIN_TICK);
         while edge.publisher.in_flight() > 0 {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::harness::flow::{self, UNPACED, eventually, history};
-use crate::harness::{User, World, Ws};
+use crate::harness::{User, Worker, World, Ws};
 
 const MESSAGES: usize = 150;
 const WINDOW_MS: u64 = 300;
@@ -150,4 +150,47 @@ async fn a_node_leaves_in_time_although_nats_does_not_answer() {
     assert!(!status.success(), "something was abandoned: {status}");
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     world.nats.resume();
+}
+
+#[tokio::test]
+async fn a_connection_that_was_still_opening_is_sent_away_too_and_holds_nothing_up() {
+    let mut world = World::start_with(UNPACED).await;
+    let ada = world.user("Ada");
+    let mut open = world.node().ws(&ada).await;
+    let mut opening = Ws::open(&world.node().url, "", None).await;
+    world.node().process.signal(libc::SIGTERM);
+    assert_eq!(open.closed().await, 4503);
+    // Everyone who was there has been sent away; this one arrives now.
+    let data = json!({"token": ada.token});
+    opening.send_text(&json!({"id": 0, "op": "connect", "data": data}).to_string()).await;
+    let asked = Instant::now();
+    assert_eq!(opening.closed().await, 4503);
+    let status = world.node_mut(0).ended().await;
+    assert!(status.success(), "{status}");
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn a_persister_that_leaves_under_load_hands_over() {
+    let mut world = World::without_nodes().await;
+    world.add_node_with(&["--role", "edge"], UNPACED).await;
+    let ada = world.user("Ada");
+    let direct = flow::open_direct(&world.node().rest(&ada), &world.user("Ben")).await;
+    let mut first = Worker::start(&world, &[("MESSAGING_PERSISTER_BATCH_SIZE", "5")]).await;
+    first.leads().await;
+    let second = Worker::start(&world, &[]).await;
+    let mut ws = world.node().ws(&ada).await;
+    let mut requests = Vec::new();
+    for number in 0..400 {
+        let data = json!({"conversationId": direct, "content": number.to_string()});
+        requests.push(ws.send("sendMessage", data).await);
+    }
+    ws.reply(requests.remove(50)).await.expect("accepted");
+    let status = first.0.terminate().await;
+    assert!(status.success(), "{status}");
+    second.leads().await;
+    for request in requests {
+        ws.reply(request).await.expect("accepted");
+    }
+    assert_eq!(world.log_and_table_agree(direct).await, 400);
 }

@@ -61,6 +61,10 @@ impl Session {
         let attached = Attached::new(edge.hub.clone(), connection.clone());
         // Attached before it is loaded: what changes meanwhile is not missed.
         let admitted = edge.hub.admit(&connection, edge.settings.max_connections_per_user);
+        // Asked only now that the drain can find it: whoever comes too late to be sent away notices here.
+        if edge.is_draining() {
+            return Err(ApiError::unavailable());
+        }
         if admitted.needs_loading || caller.name.is_none() {
             let arrived = edge.arrivals.arrive(caller.arrival()).await;
             let arrived = arrived.ok_or_else(ApiError::unavailable)?;
