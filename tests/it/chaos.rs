@@ -73,7 +73,7 @@ impl Talk {
 
     async fn goes_on(&self, what: &str) {
         let before = self.accepted.load(Ordering::Relaxed);
-        let more = async || (self.accepted.load(Ordering::Relaxed) > before + 40).then_some(());
+        let more = async || (self.accepted.load(Ordering::Relaxed) > before + 20).then_some(());
         eventually(&format!("talk after {what}"), more).await;
     }
 }

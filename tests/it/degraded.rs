@@ -82,8 +82,11 @@ async fn without_nats_sends_are_refused_in_time_connections_stay_and_everything_
     for ws in [&mut ada, &mut ben] {
         ws.request("ping", json!({})).await.expect("connections stay");
     }
+    let asked = tokio::time::Instant::now();
     let history = flow::history(&rest, scene.direct, 50).await;
     assert_eq!(history.len(), 1, "what was persisted can be read");
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:?}: the wait for what may be newer is bounded");
 
     scene.world.nats.start_again();
     insist(&mut ada, text(scene.direct, "after")).await;

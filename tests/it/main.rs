@@ -3,6 +3,7 @@
 //! `cargo test --test it <part of a name>` runs some of it. Begin a test with [`harness::World::start`].
 
 mod architecture;
+mod chaos;
 mod cli;
 mod dedupe;
 mod degraded;
