@@ -147,14 +147,13 @@ impl Queue {
         }
     }
 
-    /// Waits until the queue overflowed: the one reason to interrupt a write that does not get on.
-    pub async fn overflowed(&self) {
+    /// Waits until the connection is to close, and says why: for a write that does not get on.
+    pub async fn closing(&self) -> CloseCode {
         std::future::poll_fn(|context| {
             self.waker.register(context.waker());
-            let overflowed = self.state.lock().closing == Some(CloseCode::TooSlow);
-            if overflowed { Poll::Ready(()) } else { Poll::Pending }
+            self.state.lock().closing.map_or(Poll::Pending, Poll::Ready)
         })
-        .await;
+        .await
     }
 
     /// Moves everything that waits into `out`.

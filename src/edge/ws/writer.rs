@@ -8,12 +8,15 @@ use futures_util::SinkExt;
 use jiff::Timestamp;
 
 use crate::edge::Edge;
-use crate::edge::hub::queue::{Frame, Taken};
+use crate::edge::hub::queue::{Frame, Queue, Taken};
 use crate::edge::hub::registry::Connection;
 use crate::wire::error::CloseCode;
 
 /// How long one write may take before the peer counts as gone: two heartbeats of the default.
 const STALLED: Duration = Duration::from_secs(50);
+/// How long a write may go on once the connection is to close: a client that reads at all has what waits by then,
+/// and one that does not must not hold up a node that leaves.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 /// Capacity that a connection's batch keeps between writes: a quiet one keeps nothing to speak of.
 const KEEP: usize = 16;
 
@@ -56,7 +59,7 @@ pub async fn drain(
             Ok(Err(_)) => return Err(End::Gone),
             Err(_) => return Err(End::Close(CloseCode::HeartbeatMissed)),
         },
-        () = connection.queue.overflowed() => return Err(End::Close(CloseCode::TooSlow)),
+        code = given_up(&connection.queue) => return Err(End::Close(code)),
     }
     if batch.capacity() > KEEP {
         batch.shrink_to(KEEP);
@@ -69,4 +72,14 @@ pub async fn drain(
         edge.metrics.stored_to_delivered.observe_many(Duration::from_nanos(took), events as u64);
     }
     Ok(())
+}
+
+/// Waits until a write is not worth waiting for any more.
+async fn given_up(queue: &Queue) -> CloseCode {
+    let code = queue.closing().await;
+    // Where the queue was full, the client has had its chance.
+    if code != CloseCode::TooSlow {
+        tokio::time::sleep(LAST_WRITE).await;
+    }
+    code
 }

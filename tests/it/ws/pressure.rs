@@ -7,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::flow::{open_direct, open_group};
+use crate::harness::flow::{UNPACED, open_direct, open_group};
 use crate::harness::raw::{NATIVE, Raw, SOCKET_IO, Said};
 use crate::harness::{Node, Rest, World};
 
@@ -288,4 +288,30 @@ async fn more_new_connections_than_a_node_takes_wait_and_the_rest_is_told_to_com
             (Said::Text(_), _) => {}
         }
     }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_does_not_hold_up_a_node_that_leaves() {
+    // Its queue is long enough for everything, so only its socket is full.
+    let mut world = World::start_with(UNPACED).await;
+    let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
+    let conversation = open_direct(&world.node().rest(&ada), &bayo).await;
+    let _asleep = greeted(world.node(), &bayo.token).await;
+    let mut sender = world.node().ws(&ada).await;
+    let large = "x".repeat(8000);
+    for _ in 0..20 {
+        let mut ids = Vec::new();
+        for _ in 0..50 {
+            let data = json!({"conversationId": conversation, "content": large});
+            ids.push(sender.send("sendMessage", data).await);
+        }
+        for id in ids {
+            sender.reply(id).await.expect("accepted");
+            sender.event("newMessage").await;
+        }
+    }
+    let began = Instant::now();
+    assert!(world.node_mut(0).terminate().await.success());
+    // Far below the hard deadline, which would end it by force.
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
 }
