@@ -19,11 +19,13 @@ use crate::wire::error::CloseCode;
 use crate::wire::event::{Change, EventKind, splice_seq};
 
 pub mod frames;
+pub mod held;
 pub mod queue;
 pub mod registry;
 pub mod ring;
 
 use frames::{Event, ListUpdate, Shared};
+use held::Held;
 use queue::{Awake, Pushed, Queue};
 use registry::{Admitted, Connection, Registry};
 use ring::{Kept, Ring};
@@ -38,6 +40,7 @@ pub struct Hub {
     registry: Registry,
     ring: RwLock<Ring>,
     awake: Awake,
+    held: Held,
     metrics: Arc<Metrics>,
 }
 
@@ -48,6 +51,7 @@ impl Hub {
             registry: Registry::default(),
             ring: RwLock::new(Ring::new(ring)),
             awake: Awake::default(),
+            held: Held::default(),
             metrics,
         }
     }
@@ -60,6 +64,11 @@ impl Hub {
     /// A queue for a new connection, at most `limit` frames.
     pub fn queue(&self, limit: usize) -> Queue {
         Queue::new(limit, self.awake.clone())
+    }
+
+    /// Does something once the event at `seq` was routed to the connections of this node.
+    pub fn after(&self, seq: Seq, action: held::Action) {
+        self.held.after(seq, action);
     }
 
     /// Lets the connections that were woken take what they were woken for.
@@ -178,12 +187,16 @@ pub struct Fanout(pub Arc<Hub>);
 impl tail::Receiver for Fanout {
     async fn deliver(&mut self, entries: Vec<Entry>) {
         let mut woken = Vec::new();
+        let last = entries.last().map(tail::seq_of);
         for entry in entries {
             match entry {
                 Ok(event) => self.0.route(event, &mut woken),
                 // The persister parks it and says so.
                 Err(malformed) => tracing::debug!(seq = malformed.seq, "not an event; not routed"),
             }
+        }
+        if let Some(last) = last {
+            self.0.held.routed(last);
         }
         for connection in woken {
             connection.queue.wake();
@@ -196,6 +209,7 @@ impl tail::Receiver for Fanout {
 
     fn reattached(&mut self) {
         self.0.metrics.tail_restarts.inc();
+        self.0.held.let_go();
     }
 }
 

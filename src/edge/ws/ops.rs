@@ -183,7 +183,9 @@ impl Waiting {
             Ok(stored) => {
                 self.prepared.trace_accepted(stored.seq);
                 self.edge.metrics.accept_to_puback.observe(self.began.elapsed());
-                self.answer(&accepted(&self.prepared.payload, stored.seq));
+                let hub = self.edge.hub.clone();
+                let answer = move || self.answer(&accepted(&self.prepared.payload, stored.seq));
+                hub.after(stored.seq, Box::new(answer));
             }
             Err(cause) => self.refuse(&messages::publish_failed(&self.edge, &cause)),
         }
