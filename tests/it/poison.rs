@@ -155,3 +155,25 @@ async fn poison_at_the_end_of_the_log_is_behind_the_persister_after_a_restart() 
     world.persisted().await;
     assert_eq!(dead_letters(&world).await.len(), 1);
 }
+
+#[tokio::test]
+async fn connected_clients_hear_nothing_of_what_is_no_json_and_everything_behind_it() {
+    let world = World::start_with(UNPACED).await;
+    let (ada, ben) = (world.user("Ada"), world.user("Ben"));
+    let rest = world.node().rest(&ada);
+    let direct = flow::open_direct(&rest, &ben).await;
+    // Frames that are no JSON would end the test here.
+    let mut ws = world.node().ws(&ben).await;
+    let context = jetstream::new(world.nats.client().await);
+    for kind in ["newMessage", "messageUpdated", "messageDeleted", "conversationUpdated", "unknown"]
+    {
+        for payload in ["no JSON", "{", "{}}", "[]", ""] {
+            inject(&context, &subject(direct), Some(kind), payload.as_bytes()).await;
+        }
+    }
+    let sent = flow::send(&rest, direct, "good").await;
+    assert_eq!(place_of(&ws.event("newMessage").await["data"]), place_of(&sent));
+    assert!(ws.kept().is_empty(), "{:?}", ws.kept());
+    world.persisted().await;
+    assert_eq!(dead_letters(&world).await.len(), 25);
+}
