@@ -147,3 +147,27 @@ async fn what_was_said_before_somebody_joined_is_not_unread_for_them_however_bus
         }
     }
 }
+
+/// An announcement is published twice when its node dies between the two steps and nobody else looks into the
+/// outbox for longer than the log remembers ids.
+#[tokio::test]
+#[ignore = "a repeated announcement of joining marks everything as read; the event does not say when they joined"]
+async fn an_announcement_that_is_repeated_after_the_duplicate_window_leaves_counts_alone() {
+    let world = World::start_with(UNPACED).await;
+    let (ada, ben) = (world.user("Ada"), world.user("Ben"));
+    let rest = world.node().rest(&ada);
+    let group = flow::open_group(&rest, std::slice::from_ref(&ben)).await;
+    let announced = world.last_seq().await;
+    for _ in 0..5 {
+        flow::send(&rest, group, "hello").await;
+    }
+    assert_eq!(flow::unread(&world.node().rest(&ben), group).await, 5);
+    let raw = world.log().await.get_raw_message(announced).await.expect("stored");
+    let context = async_nats::jetstream::new(world.nats.client().await);
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Event", "conversationUpdated");
+    let repeated = context.publish_with_headers(raw.subject, headers, raw.payload).await;
+    repeated.expect("sent").await.expect("stored");
+    world.persisted().await;
+    assert_eq!(flow::unread(&world.node().rest(&ben), group).await, 5);
+}

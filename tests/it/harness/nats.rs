@@ -67,7 +67,7 @@ impl Nats {
 
     /// Freezes it: connections stay, nothing answers.
     pub fn pause(&self) {
-        self.process.signal(libc::SIGSTOP);
+        self.process.freeze();
     }
 
     pub fn resume(&self) {

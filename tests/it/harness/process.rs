@@ -99,6 +99,16 @@ impl Process {
         }
     }
 
+    /// Stops it where it is. The signal alone returns before every thread has taken notice.
+    pub fn freeze(&self) {
+        self.signal(libc::SIGSTOP);
+        let deadline = Instant::now() + PATIENCE;
+        while !is_frozen(self.pid) {
+            assert!(Instant::now() < deadline, "{} does not freeze", self.name);
+            thread::yield_now();
+        }
+    }
+
     /// How it ended, if it has.
     pub fn has_ended(&self) -> Option<ExitStatus> {
         self.ended.wait(Duration::ZERO, |ended| *ended)
@@ -152,6 +162,15 @@ fn die_with_parent(command: &mut Command, signal: i32) {
 
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent(_command: &mut Command, _signal: i32) {}
+
+/// Have all threads stopped? Where the system cannot say, they are taken to have.
+fn is_frozen(pid: i32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with(['T', 'Z', 'X']))
+    })
+}
 
 /// Whether a process is there and not merely waiting to be reaped.
 pub fn is_alive(pid: i32) -> bool {
