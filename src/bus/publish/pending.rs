@@ -141,6 +141,8 @@ impl Queue {
         }
         if self.answered {
             self.stalled = false;
+            // The probe as well: it may have been lost, and the answer have been to another.
+            self.doubt_all();
             return self.resend(now, usize::MAX);
         }
         match self.slots.iter().flatten().next() {
@@ -153,6 +155,15 @@ impl Queue {
         if !self.stalled {
             self.stalled = true;
             self.answered = false;
+            self.doubt_all();
+        }
+    }
+
+    /// What is on its way may be lost as well, and what comes behind it must not pass it: all of it is sent
+    /// again, in its order. The stream stores each once.
+    fn doubt_all(&mut self) {
+        for pending in self.slots.iter_mut().flatten() {
+            pending.sent_at = None;
         }
     }
 
@@ -226,6 +237,19 @@ mod tests {
         assert!(queue.take(0).is_some());
         assert_eq!(tokens(&queue.due(late, ATTEMPT)), [1, 2, 3]);
         assert!(queue.push(pending(late)).is_ok_and(|(_, send)| send.is_some()), "flows again");
+    }
+
+    #[test]
+    fn what_was_on_its_way_when_the_queue_stalled_is_not_overtaken() {
+        let start = Instant::now();
+        let mut queue = Queue::new(10, 1000);
+        for _ in 0..4 {
+            assert!(queue.push(pending(start)).is_ok());
+        }
+        // The connection broke: 1 and 2 were handed over and lost, 3 was not. 0 is answered late.
+        queue.unsent(3);
+        assert!(queue.take(0).is_some());
+        assert_eq!(tokens(&queue.due(start, ATTEMPT)), [1, 2, 3]);
     }
 
     #[test]
