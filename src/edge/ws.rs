@@ -26,9 +26,12 @@ pub mod session;
 pub mod socketio;
 pub mod writer;
 
-/// Both buffers of a connection. The library's default of 128 KiB would make 136 KiB of every idle connection
-/// (measured); most frames are under 1 KiB, and larger ones grow the buffer while they last.
-const BUFFER: usize = 4 << 10;
+/// What one read of a socket may bring; every idle connection holds it. The library's default of 128 KiB makes
+/// 136 KiB of each, 4 KiB still more than half of the rest (measured); most frames are under 1 KiB, and a larger one
+/// grows the buffer while it lasts.
+const READ_BUFFER: usize = 2 << 10;
+/// Bytes that gather before they are written although more is to come. It is allocated as it fills.
+const WRITE_BUFFER: usize = 4 << 10;
 /// Bytes that may be written and not yet taken by the kernel: the outbound queue at the largest frames that
 /// the log can hold would be more, but a batch that large belongs to a reader that is too slow.
 const MAX_WRITE_BUFFER: usize = 16 << 20;
@@ -84,7 +87,7 @@ async fn socketio_upgrade(
 fn accept<F, Fut>(edge: &Arc<Edge>, upgrade: WebSocketUpgrade, open: F) -> Response
 where
     F: FnOnce(Arc<Edge>, WebSocket) -> Fut + Send + 'static,
-    Fut: Future<Output = Option<(Session, WebSocket)>> + Send,
+    Fut: Future<Output = Option<(Session, WebSocket)>> + Send + 'static,
 {
     let max_frame = match edge.settings.max_frame_bytes {
         0 => usize::MAX,
@@ -93,22 +96,26 @@ where
     let edge = edge.clone();
     let running = edge.sessions.token();
     upgrade
-        .read_buffer_size(BUFFER)
-        .write_buffer_size(BUFFER)
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
         .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_message_size(max_frame)
         .max_frame_size(max_frame)
         .on_failed_upgrade(|cause| tracing::debug!(%cause, "a WebSocket upgrade failed"))
-        .on_upgrade(async move |socket| {
-            // Boxed: what the opening and the end need is not kept while the connection idles.
-            if let Some((mut session, mut socket)) = Box::pin(open(edge, socket)).await {
-                let code = session.run(&mut socket).await;
-                drop(session);
-                if let Some(code) = code {
-                    Box::pin(close(socket, code)).await;
+        .on_upgrade(move |socket| {
+            // Boxed, and outside of what is awaited: neither the opening's needs nor a second place for the socket
+            // are kept while the connection idles.
+            let opening = Box::pin(open(edge, socket));
+            async move {
+                if let Some((mut session, mut socket)) = opening.await {
+                    let code = session.run(&mut socket).await;
+                    drop(session);
+                    if let Some(code) = code {
+                        Box::pin(close(socket, code)).await;
+                    }
                 }
+                drop(running);
             }
-            drop(running);
         })
 }
 
