@@ -90,6 +90,8 @@ pub struct Edge {
     pub sessions: TaskTracker,
     /// Set when the node is about to leave.
     pub draining: AtomicBool,
+    /// Cancelled right after `draining` is set, for those who wait.
+    pub leaving: CancellationToken,
     /// Cancelled when the last client has been seen off.
     pub finished: CancellationToken,
 }

@@ -148,6 +148,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         sampler: parts.sampler,
         sessions: TaskTracker::new(),
         draining: AtomicBool::new(false),
+        leaving: CancellationToken::new(),
         finished: CancellationToken::new(),
     });
     let work = Work {
@@ -246,6 +247,7 @@ async fn drain(edge: Arc<Edge>, soft: CancellationToken) {
         connection.queue.send(come_back(&edge, &connection));
     }
     edge.draining.store(true, Ordering::SeqCst);
+    edge.leaving.cancel();
     let acknowledged = async {
         let mut ticks = tokio::time::interval(DRAIN_TICK);
         while edge.publisher.in_flight() > 0 {

@@ -141,13 +141,17 @@ fn parameter(query: &str, name: &str) -> Option<String> {
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
 }
 
-/// An introduction that takes too long counts as one without a token.
+/// An introduction that takes too long counts as one without a token. A node that leaves waits for none.
 async fn in_time<T>(
+    edge: &Edge,
     introduction: impl Future<Output = Result<T, Option<CloseCode>>>,
 ) -> Result<T, Option<CloseCode>> {
-    tokio::time::timeout(OPENING, introduction)
-        .await
-        .unwrap_or(Err(Some(CloseCode::Unauthenticated)))
+    tokio::select! {
+        introduced = tokio::time::timeout(OPENING, introduction) => {
+            introduced.unwrap_or(Err(Some(CloseCode::Unauthenticated)))
+        }
+        () = edge.leaving.cancelled() => Err(Some(CloseCode::Draining)),
+    }
 }
 
 /// Says why and closes; waits a moment for the other side, because closing a socket with unread bytes in it

@@ -61,7 +61,7 @@ pub async fn open(
 ) -> Option<(Session, WebSocket)> {
     let (reply, token, cursor) = match token {
         Some(token) => (None, token, cursor),
-        None => match super::in_time(connect(&mut socket)).await {
+        None => match super::in_time(&edge, connect(&mut socket)).await {
             Ok((to, connect)) => (Some(to), connect.token, connect.cursor.or(cursor)),
             Err(code) => {
                 super::close(socket, code?).await;

@@ -81,7 +81,7 @@ pub async fn open(
     });
     send(&mut socket, format!("{ENGINE_OPEN}{handshake}")).await.ok()?;
     let introduced = introduce(&edge, &mut socket, token.as_deref());
-    let session = match super::in_time(introduced).await {
+    let session = match super::in_time(&edge, introduced).await {
         Ok(session) => session,
         Err(code) => {
             super::close(socket, code?).await;

@@ -291,6 +291,20 @@ async fn more_new_connections_than_a_node_takes_wait_and_the_rest_is_told_to_com
 }
 
 #[tokio::test]
+async fn a_client_that_never_says_who_it_is_does_not_hold_up_a_node_that_leaves() {
+    let mut world = World::start().await;
+    let mut native = Raw::open(&world.node().url, NATIVE, &[]).await;
+    let mut socket_io = Raw::open(&world.node().url, SOCKET_IO, &[]).await;
+    socket_io.text_with("0{").await;
+    let began = Instant::now();
+    world.node().process.signal(libc::SIGTERM);
+    assert_eq!(native.closed().await, 4503);
+    assert_eq!(socket_io.closed().await, 4503);
+    assert!(world.node_mut(0).ended().await.success());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_does_not_hold_up_a_node_that_leaves() {
     // Its queue is long enough for everything, so only its socket is full.
     let mut world = World::start_with(UNPACED).await;
