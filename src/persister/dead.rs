@@ -34,11 +34,9 @@ impl Persister {
     /// again, under the same id, and nothing is lost.
     pub(super) async fn park(&self, poison: Vec<Poison>) -> Result<(), Fault> {
         for event in poison {
-            tracing::error!(
-                seq = event.seq,
-                reason = event.reason,
-                "an event goes to the dead letters"
-            );
+            // The reason may quote what somebody wrote; it is in the letter.
+            tracing::error!(seq = event.seq, "an event goes to the dead letters");
+            tracing::debug!(seq = event.seq, reason = event.reason, "why");
             let letter = DeadLetter {
                 consumer: NAME,
                 subject: event.subject,

@@ -246,3 +246,23 @@ impl World {
         false
     }
 }
+
+#[tokio::test]
+async fn a_deleted_message_is_quoted_nowhere() {
+    let (world, ada, ben, direct) = two_nodes(&[]).await;
+    let (rest, other) = (world.node().rest(&ada), world.nodes()[1].rest(&ben));
+    let (_, quoted) = place_of(&flow::send(&rest, direct, "a secret").await);
+    let body = json!({"conversationId": direct, "content": "really?", "replyToMessageId": quoted});
+    let reply = other.post("/messages", body).await.expect(201);
+    assert_eq!(reply["replyTo"]["content"], "a secret");
+    rest.delete(&format!("/messages/{quoted}")).await.expect(200);
+    for rest in [&rest, &other] {
+        let history = history(rest, direct, 10).await;
+        let shown = history.iter().find(|m| m["id"] == reply["id"]).expect("the reply stays");
+        assert_eq!(
+            (&shown["content"], &shown["replyTo"]["content"]),
+            (&json!("really?"), &json!(""))
+        );
+        assert!(!json!(history).to_string().contains("a secret"));
+    }
+}

@@ -20,6 +20,7 @@ mod order;
 mod outbox;
 mod persister;
 mod poison;
+mod readme;
 mod rest;
 mod serve;
 mod socketio;

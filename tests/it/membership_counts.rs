@@ -151,7 +151,6 @@ async fn what_was_said_before_somebody_joined_is_not_unread_for_them_however_bus
 /// An announcement is published twice when its node dies between the two steps and nobody else looks into the
 /// outbox for longer than the log remembers ids.
 #[tokio::test]
-#[ignore = "a repeated announcement of joining marks everything as read; the event does not say when they joined"]
 async fn an_announcement_that_is_repeated_after_the_duplicate_window_leaves_counts_alone() {
     let world = World::start_with(UNPACED).await;
     let (ada, ben) = (world.user("Ada"), world.user("Ben"));

@@ -44,7 +44,7 @@ pub async fn edits(tx: &Transaction<'_>, edits: &[Edit]) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Turns messages into tombstones, and notes which places of the log held their content: the message itself and
+/// Turns messages into tombstones, empties the quotes of them, and notes which places of the log held their content: the message itself and
 /// all its edits, of this batch and of earlier ones.
 pub async fn deletions(tx: &Transaction<'_>, deletions: &[Deletion]) -> Result<(), StoreError> {
     if deletions.is_empty() {
@@ -65,6 +65,10 @@ pub async fn deletions(tx: &Transaction<'_>, deletions: &[Deletion]) -> Result<(
         FROM UNNEST($1::uuid[], $2::timestamptz[], $3::bigint[]) AS d(id, at, seq)
         WHERE m.id = d.id AND m.deleted_at IS NULL";
     execute(tx, sql, &[&ids, &times, &seqs]).await?;
+    let sql = "
+        UPDATE messages m SET reply_to = jsonb_set(m.reply_to, '{content}', '\"\"')
+        WHERE m.reply_to_message_id = ANY($1) AND m.reply_to IS NOT NULL";
+    execute(tx, sql, &[&ids]).await?;
     let sql = "
         INSERT INTO erasures (seq)
         SELECT m.seq FROM messages m WHERE m.id = ANY($1)

@@ -94,7 +94,7 @@ pub async fn mark_senders(
 }
 
 /// What came before somebody joined is not unread for them, although it may have been written to Postgres after
-/// their row was.
+/// their row was. The first announcement counts: it may have been stored again later.
 pub async fn mark_joined(
     tx: &Transaction<'_>,
     joined: &[Joined],
@@ -103,12 +103,14 @@ pub async fn mark_joined(
     let mut conversations = Vec::new();
     let mut users = Vec::new();
     let mut later = Vec::new();
+    let mut seqs = Vec::new();
     for join in joined {
         let behind = behind(messages, join.conversation_id, join.seq);
         for user in &join.users {
             conversations.push(join.conversation_id);
             users.push(*user);
             later.push(behind);
+            seqs.push(signed(join.seq));
         }
     }
     if users.is_empty() {
@@ -116,8 +118,9 @@ pub async fn mark_joined(
     }
     let sql = "
         WITH d AS (
-            SELECT conversation_id, user_id, min(later) AS later
-            FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[]) AS t(conversation_id, user_id, later)
+            SELECT conversation_id, user_id, max(later) AS later, min(seq) AS seq
+            FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[])
+                AS t(conversation_id, user_id, later, seq)
             GROUP BY conversation_id, user_id
         ), locked AS MATERIALIZED (
             SELECT p.conversation_id, p.user_id
@@ -125,10 +128,11 @@ pub async fn mark_joined(
             ORDER BY p.conversation_id, p.user_id FOR NO KEY UPDATE OF p
         )
         UPDATE conversation_participants p
-        SET last_read_counter = GREATEST(p.last_read_counter, c.message_count - d.later)
+        SET last_read_counter = GREATEST(p.last_read_counter, c.message_count - d.later),
+            joined_seq = d.seq
         FROM d JOIN locked USING (conversation_id, user_id)
         JOIN conversations c ON c.id = d.conversation_id
-        WHERE p.conversation_id = d.conversation_id AND p.user_id = d.user_id";
-    execute(tx, sql, &[&conversations, &users, &later]).await?;
+        WHERE p.conversation_id = d.conversation_id AND p.user_id = d.user_id AND p.joined_seq = 0";
+    execute(tx, sql, &[&conversations, &users, &later, &seqs]).await?;
     Ok(())
 }
