@@ -102,25 +102,21 @@ impl Persister {
         position: &mut Position,
         entries: Vec<Entry>,
     ) -> Result<(), Fault> {
-        let oldest = entries.iter().find_map(|e| e.as_ref().ok().map(|e| e.stored_at));
         let count = entries.len() as u64;
-        let traces: Vec<_> = entries
-            .iter()
-            .filter_map(|entry| entry.as_ref().ok())
-            .filter_map(|event| event.trace.clone().map(|trace| (trace, event.seq)))
-            .collect();
+        let events = entries.iter().filter_map(|entry| entry.as_ref().ok());
+        let noted: Vec<_> =
+            events.map(|event| (event.stored_at, event.trace.clone(), event.seq)).collect();
         self.persist(leader, position, entries).await?;
-        for (trace, seq) in traces {
-            tracing::info!(trace, seq, "persisted");
-        }
         self.metrics.persister_batches.inc();
         self.metrics.persister_batch_size.observe_value(count as f64, 1);
         self.metrics.persisted.inc_by(count);
-        if let Some(oldest) = oldest {
-            // All of the batch count with the one that waited longest.
-            let took = Timestamp::now().as_nanosecond() - i128::from(oldest);
-            let took = Duration::from_nanos(u64::try_from(took).unwrap_or(0));
-            self.metrics.stored_to_persisted.observe_many(took, count);
+        let now = Timestamp::now().as_nanosecond();
+        for (stored_at, trace, seq) in noted {
+            let took = u64::try_from(now - i128::from(stored_at)).unwrap_or(0);
+            self.metrics.stored_to_persisted.observe(Duration::from_nanos(took));
+            if let Some(trace) = trace {
+                tracing::info!(trace, seq, "persisted");
+            }
         }
         Ok(())
     }

@@ -19,9 +19,9 @@ use prometheus_client::registry::Registry;
 pub use histogram::Histogram;
 
 /// From 0.25 ms, below which nothing is visible to a person or a budget, to 10 s, the longest publish retry.
-const LATENCY_BUCKETS: [f64; 16] = [
-    0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
-    2.5, 10.0,
+const LATENCY_BUCKETS: [f64; 18] = [
+    0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25,
+    0.5, 1.0, 2.5, 10.0,
 ];
 
 /// Rows in a batch of the persister, up to twice the default size.
