@@ -72,6 +72,11 @@ impl Hub {
         self.held.after(seq, action);
     }
 
+    /// Do answers wait for their events?
+    pub fn holds_answers(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Lets the connections that were woken take what they were woken for.
     ///
     /// It ends after some time in any case: that they come is up to the scheduler, and events must not depend on

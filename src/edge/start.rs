@@ -250,7 +250,7 @@ async fn drain(edge: Arc<Edge>, soft: CancellationToken) {
     edge.leaving.cancel();
     let acknowledged = async {
         let mut ticks = tokio::time::interval(DRAIN_TICK);
-        while edge.publisher.in_flight() > 0 {
+        while edge.publisher.in_flight() > 0 || edge.hub.holds_answers() {
             ticks.tick().await;
         }
     };

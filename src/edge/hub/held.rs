@@ -41,6 +41,11 @@ impl Held {
         action();
     }
 
+    /// Does nothing wait?
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().waiting.is_empty()
+    }
+
     /// Everything up to `seq` was routed.
     pub fn routed(&self, seq: Seq) {
         let due = {
@@ -79,6 +84,7 @@ mod tests {
         assert!(notes.lock().is_empty());
         held.routed(6);
         assert_eq!(*notes.lock(), [5]);
+        assert!(!held.is_empty(), "7 waits");
         held.after(6, noting(&notes, 6));
         assert_eq!(*notes.lock(), [5, 6], "it was routed already");
     }
