@@ -5,6 +5,7 @@
 mod architecture;
 mod chaos;
 mod cli;
+mod cluster;
 mod dedupe;
 mod degraded;
 mod dev;
