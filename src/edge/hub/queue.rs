@@ -79,7 +79,9 @@ impl Queue {
     /// At most `limit` frames wait; 0 turns the limit off.
     pub fn new(limit: usize, awake: Awake) -> Self {
         let limit = if limit == 0 { usize::MAX } else { limit };
-        Self { state: parking_lot::Mutex::default(), waker: AtomicWaker::new(), limit, awake }
+        // Its task is still busy with the opening, and nobody waits for that either.
+        let state = State { occupied: true, ..State::default() };
+        Self { state: parking_lot::Mutex::new(state), waker: AtomicWaker::new(), limit, awake }
     }
 
     /// Adds a frame without waking the connection; see [`Queue::wake`].
@@ -184,15 +186,34 @@ mod tests {
         Frame::plain("x")
     }
 
+    /// A queue whose task waits.
+    async fn waiting(limit: usize, awake: &Awake) -> Queue {
+        let queue = Queue::new(limit, awake.clone());
+        poll_once(&queue).await;
+        queue
+    }
+
     fn queue(limit: usize) -> Queue {
         Queue::new(limit, Awake::default())
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_still_opening_is_not_waited_for() {
+        let awake = Awake::default();
+        let queue = Queue::new(8, awake.clone());
+        assert_eq!(queue.push(frame()), Pushed::Behind);
+        assert_eq!(awake.load(Ordering::Relaxed), 0);
+        queue.ready().await;
+        let mut out = VecDeque::new();
+        queue.take(&mut out);
+        assert_eq!(out.len(), 1);
     }
 
     #[tokio::test]
     async fn the_scheduler_owes_a_woken_connection_until_it_comes() {
         let awake = Awake::default();
         let owed = || awake.load(Ordering::Relaxed);
-        let queue = Queue::new(8, awake.clone());
+        let queue = waiting(8, &awake).await;
         assert_eq!((queue.push(frame()), owed()), (Pushed::First, 1));
         let mut out = VecDeque::new();
         queue.ready().await;
@@ -210,20 +231,21 @@ mod tests {
     #[tokio::test]
     async fn a_connection_at_work_or_gone_is_not_waited_for() {
         let awake = Awake::default();
-        let queue = Queue::new(8, awake.clone());
+        let queue = waiting(8, &awake).await;
         queue.push(frame());
         queue.occupied();
         assert_eq!(awake.load(Ordering::Relaxed), 0);
         queue.ready().await;
-        let other = Queue::new(8, awake.clone());
+        let other = waiting(8, &awake).await;
         other.push(frame());
+        assert_eq!(awake.load(Ordering::Relaxed), 1);
         drop(other);
         assert_eq!(awake.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
     async fn only_the_first_frame_asks_for_a_wake() {
-        let queue = queue(3);
+        let queue = waiting(3, &Awake::default()).await;
         assert_eq!(queue.push(frame()), Pushed::First);
         assert_eq!(queue.push(frame()), Pushed::Behind);
         let mut out = VecDeque::new();
