@@ -185,6 +185,10 @@ pub struct MarkRead {
 /// # Errors
 /// `invalid`, naming the field where the reader stopped.
 pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, ApiError> {
+    // The reader would take an array with the fields in their order as well.
+    if json.trim_ascii_start().first() == Some(&b'[') {
+        return Err(ApiError::field("body", "must be a JSON object of this request"));
+    }
     // The path is only tracked once something is known to be wrong: it costs more than the parsing.
     serde_json::from_slice(json).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => locate::<T>(json, &error),
@@ -271,6 +275,12 @@ mod tests {
         let ids: Vec<_> = (0..101).map(id).collect();
         let many = format!(r#""content":"x","mentions":[{}]"#, ids.join(","));
         assert_eq!(wrong(with(&many)), ["mentions"]);
+    }
+
+    #[test]
+    fn an_array_of_the_fields_is_no_body() {
+        let array = r#" ["00000000-0000-4000-8000-000000000001","hi"]"#;
+        assert_eq!(wrong(message(array)), ["body"]);
     }
 
     #[test]

@@ -161,7 +161,9 @@ pub async fn receive(session: &mut Session, text: &str) -> Result<(), Option<Clo
 }
 
 fn read(text: &str) -> Option<Request<'_>> {
-    let request: Request<'_> = serde_json::from_str(text).ok()?;
+    // An array with the fields in their order would be read as well, and is not of the protocol.
+    let request: Request<'_> =
+        text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok())??;
     let id = request.id.get();
     // A number or a short string comes back as it was; anything else is no id.
     let fine =
@@ -181,6 +183,7 @@ mod tests {
             "",
             "null",
             "[]",
+            r#"[7,"ping"]"#,
             r#"{"op":"ping"}"#,
             r#"{"id":7}"#,
             r#"{"id":{"a":1},"op":"ping"}"#,
