@@ -2,7 +2,6 @@
 
 use async_nats::jetstream::{self, stream};
 use bytes::Bytes;
-use uuid::Uuid;
 
 use crate::domain::ids::{ConversationId, Seq};
 use crate::wire::event::{EVENT_HEADER, EventKind};
@@ -117,7 +116,7 @@ pub(super) fn decode(message: &async_nats::Message, seq: Seq, stored_at: i64) ->
         payload: message.payload.clone(),
         reason,
     };
-    let conversation = conversation(&message.subject)
+    let conversation = subjects::conversation_of(&message.subject)
         .ok_or_else(|| malformed("the subject names no conversation"))?;
     let header = |name: &str| message.headers.as_ref().and_then(|h| h.get(name));
     let kind = header(EVENT_HEADER)
@@ -125,8 +124,4 @@ pub(super) fn decode(message: &async_nats::Message, seq: Seq, stored_at: i64) ->
         .ok_or_else(|| malformed("the Event header is missing or unknown"))?;
     let trace = header(TRACE_HEADER).map(|value| value.as_str().to_owned());
     Ok(LogEvent { seq, stored_at, conversation, kind, payload: message.payload.clone(), trace })
-}
-
-fn conversation(subject: &str) -> Option<Uuid> {
-    subjects::conversation_of(subject)
 }

@@ -9,13 +9,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 
 use crate::wire::error::{ApiError, CloseCode};
 
 use super::Edge;
+use super::auth::bearer;
 use session::Session;
 
 pub mod admission;
@@ -59,7 +60,8 @@ async fn native_upgrade(
     if let Err(error) = edge.gate.pass().await {
         return turn_away(&edge, upgrade, &error);
     }
-    let token = bearer(&headers).or_else(|| native::token_in_subprotocols(&headers));
+    let token =
+        bearer(&headers).map(str::to_owned).or_else(|| native::token_in_subprotocols(&headers));
     let cursor = query.as_deref().and_then(|query| parameter(query, "cursor"));
     accept(&edge, upgrade, move |edge, socket| native::open(edge, socket, token, cursor))
 }
@@ -79,7 +81,7 @@ async fn socketio_upgrade(
     if let Err(error) = edge.gate.pass().await {
         return turn_away(&edge, upgrade, &error);
     }
-    let token = bearer(&headers);
+    let token = bearer(&headers).map(str::to_owned);
     accept(&edge, upgrade, move |edge, socket| socketio::open(edge, socket, token))
 }
 
@@ -127,12 +129,6 @@ fn turn_away(edge: &Arc<Edge>, upgrade: WebSocketUpgrade, error: &ApiError) -> R
         close(socket, code).await;
         None
     })
-}
-
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
 /// The value of a query parameter. Cursors and Socket.IO's own parameters need no decoding.

@@ -1,13 +1,12 @@
 //! Three NATS servers that replicate, one of which may be killed.
 
 use std::net::TcpListener;
-use std::process::Command;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
 
-use super::PATIENCE;
 use super::flow::eventually;
+use super::nats;
 use super::process::Process;
 use super::tools;
 
@@ -83,23 +82,11 @@ impl Drop for Cluster {
 }
 
 fn run(name: &str, route: u16, routes: &[u16]) -> (Process, u16) {
-    let folder = tools::folder("cluster");
-    let config = folder.join("nats.conf");
     let routes: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
-    let text = format!(
-        "host: 127.0.0.1\nport: -1\nserver_name: {name}\n\
-         cluster {{ name: tests, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n\
-         jetstream {{ store_dir: \"{}\", sync_interval: \"100ms\" }}\n",
-        routes.join(", "),
-        folder.join("data").display()
+    let settings = format!(
+        "port: -1\nserver_name: {name}\n\
+         cluster {{ name: tests, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n",
+        routes.join(", ")
     );
-    std::fs::write(&config, text).expect("a configuration");
-    let mut command = Command::new(tools::nats_server());
-    command.arg("--config").arg(&config);
-    let process = Process::start("nats-server", command, libc::SIGKILL);
-    let port = process.stderr.wait_for(PATIENCE, |line| {
-        let (_, address) = line.split_once("Listening for client connections on ")?;
-        address.trim().rsplit_once(':')?.1.parse().ok()
-    });
-    (process, port.expect("the server listens"))
+    nats::serve(&tools::folder("cluster"), &settings)
 }

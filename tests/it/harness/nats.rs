@@ -1,6 +1,6 @@
 //! A NATS server for each test, which may be stopped, started again and frozen.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::PATIENCE;
@@ -82,10 +82,15 @@ impl Drop for Nats {
     }
 }
 
-fn run(folder: &std::path::Path, port: i32) -> (Process, u16) {
+fn run(folder: &Path, port: i32) -> (Process, u16) {
+    serve(folder, &format!("port: {port}\nserver_name: test\n"))
+}
+
+/// Runs a server with its store in `folder` and returns the port that clients connect to.
+pub(super) fn serve(folder: &Path, settings: &str) -> (Process, u16) {
     let config = folder.join("nats.conf");
     let text = format!(
-        "host: 127.0.0.1\nport: {port}\nserver_name: test\n\
+        "host: 127.0.0.1\n{settings}\
          jetstream {{ store_dir: \"{}\", sync_interval: \"100ms\" }}\n",
         folder.join("data").display()
     );
