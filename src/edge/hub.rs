@@ -5,31 +5,28 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use parking_lot::RwLock;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use uuid::Uuid;
 
 use crate::bus::log::{Entry, LogEvent};
 use crate::bus::signals::Signal;
 use crate::bus::tail;
-use crate::domain::ids::{ConversationId, Seq, UserId};
-use crate::telemetry::metrics::{Metrics, Protocol};
+use crate::domain::ids::{ConversationId, Seq};
+use crate::telemetry::metrics::Metrics;
 use crate::wire::error::CloseCode;
-use crate::wire::event::{Change, EventKind, splice_seq};
 
+pub mod event;
 pub mod frames;
 pub mod held;
 pub mod queue;
 pub mod registry;
 pub mod ring;
 
-use frames::{Event, ListUpdate, Shared};
+use event::Event;
+use frames::Shared;
 use held::Held;
 use queue::{Awake, Pushed, Queue};
 use registry::{Admitted, Connection, Registry};
-use ring::{Kept, Ring};
+use ring::Ring;
 
 /// How long the fan-out waits for connections that the scheduler owes a turn: 500 of them take some 10 ms to write
 /// a chunk each.
@@ -46,11 +43,11 @@ pub struct Hub {
 }
 
 impl Hub {
-    pub fn new(epoch: &str, ring: ring::Limits, metrics: Arc<Metrics>) -> Self {
+    pub fn new(epoch: &str, ring: Ring, metrics: Arc<Metrics>) -> Self {
         Self {
             epoch: epoch.to_owned(),
             registry: Registry::default(),
-            ring: RwLock::new(Ring::new(ring)),
+            ring: RwLock::new(ring),
             awake: Awake::default(),
             held: Held::default(),
             metrics,
@@ -104,7 +101,7 @@ impl Hub {
 
     /// The data of a recent event.
     pub fn recent(&self, seq: Seq) -> Option<Bytes> {
-        self.ring.read().get(seq).map(|kept| kept.data.clone())
+        self.ring.read().get(seq).map(|event| event.data.clone())
     }
 
     /// Closes every connection once what waits for it is written.
@@ -116,13 +113,11 @@ impl Hub {
 
     /// Passes a signal on to those who hear the conversation, or to the one user that it names.
     pub fn signal(&self, signal: &Signal) {
-        let event =
-            Event { name: &signal.event, cursor: None, data: &signal.payload, stored_at: 0 };
-        let update = ListUpdate { kind: None, conversation: signal.conversation, updated_at: "" };
+        let event = frames::Event::passing(&signal.event, &signal.payload);
         let mut shared = Shared::default();
         let pass_on = |connection: &Arc<Connection>| {
             if signal.except_connection != Some(connection.id) {
-                let frame = shared.of(connection.protocol, &event, &update);
+                let frame = shared.of(connection.protocol, &event);
                 self.count(connection.queue.send(frame));
             }
         };
@@ -132,52 +127,30 @@ impl Hub {
         }
     }
 
-    fn route(&self, event: LogEvent, woken: &mut Vec<Arc<Connection>>) {
+    /// What comes is in the ring before anyone hears it, so that whoever goes live behind the ring's end misses
+    /// nothing.
+    fn route(&self, event: &LogEvent, woken: &mut Vec<Arc<Connection>>) {
         if let Some(trace) = &event.trace {
             tracing::info!(trace, seq = event.seq, "routed");
         }
-        let membership = Membership::of(&event);
-        if let Some(membership) = &membership {
-            membership.gained(|user| self.registry.gained(user, event.conversation));
-        }
-        let kept = keep(&event);
-        if self.ring.read().is_void(&kept) {
-            return;
-        }
-        let updated_at = || {
-            let at = Timestamp::from_nanosecond(i128::from(event.stored_at));
-            at.map(crate::wire::time::format).unwrap_or_default()
+        let Some(event) = Event::read(event) else {
+            return tracing::debug!(seq = event.seq, "no event; not routed");
         };
-        let mut list_time = String::new();
+        let (origin, membership) = (event.origin, event.membership.clone());
+        let gained = membership.iter().filter(|m| m.gained).flat_map(|m| &m.users);
+        gained.for_each(|user| self.registry.gained(*user, origin.conversation));
+        let Some(event) = self.ring.write().push(event) else { return };
+        let logged = frames::Event::logged(&self.epoch, origin, &event.data);
         let mut shared = Shared::default();
-        self.registry.receivers(event.conversation, |connection| {
-            if connection.protocol == Protocol::SocketIo && list_time.is_empty() {
-                list_time = updated_at();
-            }
-            let frame = shared.of(
-                connection.protocol,
-                &Event {
-                    name: event.kind.as_str(),
-                    cursor: Some((&self.epoch, event.seq)),
-                    data: &kept.data,
-                    stored_at: event.stored_at,
-                },
-                &ListUpdate {
-                    kind: Some(event.kind),
-                    conversation: event.conversation,
-                    updated_at: &list_time,
-                },
-            );
-            let pushed = connection.queue.push(frame);
+        self.registry.receivers(origin.conversation, |connection| {
+            let pushed = connection.queue.push(shared.of(connection.protocol, &logged));
             self.count(pushed);
             if matches!(pushed, Pushed::First | Pushed::Overflow) {
                 woken.push(connection.clone());
             }
         });
-        if let Some(membership) = &membership {
-            membership.lost(|user| self.registry.lost(user, event.conversation));
-        }
-        self.ring.write().push(kept);
+        let lost = membership.iter().filter(|m| !m.gained).flat_map(|m| &m.users);
+        lost.for_each(|user| self.registry.lost(*user, origin.conversation));
     }
 
     fn count(&self, pushed: Pushed) {
@@ -196,13 +169,13 @@ impl tail::Receiver for Fanout {
         let last = entries.last().map(tail::seq_of);
         for entry in entries {
             match entry {
-                Ok(event) if is_object(&event.payload) => self.0.route(event, &mut woken),
-                Ok(event) => tracing::debug!(seq = event.seq, "no JSON object; not routed"),
+                Ok(event) => self.0.route(&event, &mut woken),
                 // The persister parks it and says so.
                 Err(malformed) => tracing::debug!(seq = malformed.seq, "not an event; not routed"),
             }
         }
         if let Some(last) = last {
+            self.0.ring.write().reached(last);
             self.0.held.routed(last);
         }
         for connection in woken {
@@ -217,66 +190,6 @@ impl tail::Receiver for Fanout {
     fn reattached(&mut self) {
         self.0.metrics.tail_restarts.inc();
         self.0.held.let_go();
-    }
-}
-
-/// Frames are made around the payload as it is, so what is no JSON object would spoil every receiver's stream.
-/// Looking at it without keeping anything takes half a microsecond for a usual message.
-fn is_object(payload: &[u8]) -> bool {
-    payload.first() == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(payload).is_ok()
-}
-
-/// The event as the ring keeps it and clients get it.
-fn keep(event: &LogEvent) -> Kept {
-    #[derive(Deserialize)]
-    struct Target {
-        seq: Seq,
-    }
-    let data = match event.kind {
-        EventKind::NewMessage => splice_seq(&event.payload, event.seq),
-        _ => event.payload.clone(),
-    };
-    let target = match event.kind {
-        EventKind::MessageUpdated | EventKind::MessageDeleted => {
-            serde_json::from_slice::<Target>(&event.payload).ok().map(|t| t.seq)
-        }
-        _ => None,
-    };
-    Kept { seq: event.seq, kind: event.kind, data, target }
-}
-
-/// Who comes and who goes with an event.
-struct Membership {
-    change: Change,
-    users: Vec<UserId>,
-}
-
-impl Membership {
-    fn of(event: &LogEvent) -> Option<Self> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Changed {
-            change: Change,
-            #[serde(default)]
-            user_ids: Vec<Uuid>,
-        }
-        if event.kind != EventKind::ConversationUpdated {
-            return None;
-        }
-        let changed: Changed = serde_json::from_slice(&event.payload).ok()?;
-        Some(Self { change: changed.change, users: changed.user_ids })
-    }
-
-    fn gained(&self, apply: impl Fn(UserId)) {
-        if matches!(self.change, Change::Created | Change::ParticipantsAdded) {
-            self.users.iter().copied().for_each(apply);
-        }
-    }
-
-    fn lost(&self, apply: impl Fn(UserId)) {
-        if self.change == Change::ParticipantsRemoved {
-            self.users.iter().copied().for_each(apply);
-        }
     }
 }
 

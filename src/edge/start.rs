@@ -23,14 +23,15 @@ use crate::domain::ids::Seq;
 use crate::lifecycle::Lifecycle;
 use crate::store::Store;
 use crate::telemetry::listener;
-use crate::telemetry::metrics::{Metrics, Protocol};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Sampler;
 use crate::wire::error::CloseCode;
 
-use super::hub::frames::{Event, native, socketio_packet};
+use super::hub::frames::Event;
 use super::hub::queue::Frame;
 use super::hub::registry::Connection;
-use super::hub::{Fanout, Hub, ring};
+use super::hub::ring::{self, Ring};
+use super::hub::{Fanout, Hub};
 use super::ws::admission::Gate;
 use super::{Edge, Settings, arrivals, auth, http, limits, outbox, reads, signals};
 
@@ -131,7 +132,11 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         gate: Gate::new(parts.settings.connects_per_second),
         auth: auth::Authenticator::new(&parts.auth).await?,
         limits: limits::Limits::new(parts.limits),
-        hub: Arc::new(Hub::new(log.epoch(), parts.ring, parts.metrics.clone())),
+        hub: Arc::new(Hub::new(
+            log.epoch(),
+            Ring::new(parts.ring, tail_from),
+            parts.metrics.clone(),
+        )),
         settings: parts.settings,
         store: parts.store,
         publisher,
@@ -269,10 +274,5 @@ fn come_back(edge: &Edge, connection: &Connection) -> Frame {
     let window = u64::try_from(edge.settings.drain_window.as_millis()).unwrap_or(u64::MAX);
     let after = rand::random_range(0..=window);
     let data = format!("{{\"afterMs\":{after}}}");
-    match connection.protocol {
-        Protocol::Native => {
-            native(&Event { name: "reconnect", cursor: None, data: data.as_bytes(), stored_at: 0 })
-        }
-        Protocol::SocketIo => Frame::plain(socketio_packet("reconnect", data.as_bytes(), None)),
-    }
+    Event::passing("reconnect", data.as_bytes()).frame(connection.protocol)
 }

@@ -76,6 +76,18 @@ impl Message {
         wire
     }
 
+    /// Makes it its tombstone.
+    pub fn bury(&mut self, at: Timestamp) {
+        self.content.clear();
+        self.metadata = raw_object("{}".to_owned());
+        self.mentions.clear();
+        self.reply_to = None;
+        self.reactions.clear();
+        self.is_deleted = true;
+        self.deleted_at = Some(at);
+        self.updated_at = at;
+    }
+
     /// Reads a message from the log; `seq` is the stream's for a new one.
     pub fn into_domain(self, seq: u64) -> Result<domain::message::Message, ObjectError> {
         let kind = MessageType::parse(&self.kind).ok_or(ObjectError::MessageType)?;

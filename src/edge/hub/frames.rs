@@ -1,13 +1,17 @@
 //! Events as frames: built once for each protocol, shared by all receivers.
 
+use std::sync::Arc;
+
 use axum::extract::ws::Utf8Bytes;
 use bytes::{BufMut, Bytes, BytesMut};
+use jiff::Timestamp;
 
-use crate::domain::ids::{ConversationId, Seq};
+use crate::domain::ids::Seq;
 use crate::telemetry::metrics::Protocol;
 use crate::wire::event::{EventKind, itoa};
 
-use super::queue::Frame;
+use super::event::Origin;
+use super::queue::{Content, Frame};
 
 /// The Socket.IO name space of the service, with the comma that ends it in a packet.
 pub const NAMESPACE: &str = "/messaging,";
@@ -18,7 +22,29 @@ pub struct Event<'a> {
     /// Epoch and place, for what can be replayed.
     pub cursor: Option<(&'a str, Seq)>,
     pub data: &'a [u8],
-    pub stored_at: i64,
+    /// For an event of the log.
+    pub origin: Option<Origin>,
+}
+
+impl<'a> Event<'a> {
+    /// Something that is not in the log.
+    pub fn passing(name: &'a str, data: &'a [u8]) -> Self {
+        Self { name, cursor: None, data, origin: None }
+    }
+
+    /// An event of the log, in the epoch of that name.
+    pub fn logged(epoch: &'a str, origin: Origin, data: &'a [u8]) -> Self {
+        let cursor = Some((epoch, origin.seq));
+        Self { name: origin.kind.as_str(), cursor, data, origin: Some(origin) }
+    }
+
+    /// The frame for a protocol.
+    pub fn frame(&self, protocol: Protocol) -> Frame {
+        match protocol {
+            Protocol::Native => native(self),
+            Protocol::SocketIo => socketio(self),
+        }
+    }
 }
 
 /// The frame of an event, made when the first receiver of a protocol needs it.
@@ -30,26 +56,17 @@ pub struct Shared {
 
 impl Shared {
     /// The frame for a protocol.
-    pub fn of(&mut self, protocol: Protocol, event: &Event<'_>, update: &ListUpdate<'_>) -> Frame {
-        match protocol {
-            Protocol::Native => self.native.get_or_insert_with(|| native(event)).clone(),
-            Protocol::SocketIo => {
-                self.socketio.get_or_insert_with(|| socketio(event, update)).clone()
-            }
-        }
+    pub fn of(&mut self, protocol: Protocol, event: &Event<'_>) -> Frame {
+        let made = match protocol {
+            Protocol::Native => &mut self.native,
+            Protocol::SocketIo => &mut self.socketio,
+        };
+        made.get_or_insert_with(|| event.frame(protocol)).clone()
     }
 }
 
-/// What the Socket.IO app's list view gets behind each new message.
-pub struct ListUpdate<'a> {
-    pub kind: Option<EventKind>,
-    pub conversation: ConversationId,
-    /// RFC 3339.
-    pub updated_at: &'a str,
-}
-
 /// `{"event":…,"cursor":…,"data":…}`; the keys stand in this order.
-pub fn native(event: &Event<'_>) -> Frame {
+fn native(event: &Event<'_>) -> Frame {
     let mut out = BytesMut::with_capacity(event.data.len() + 96);
     out.put_slice(b"{\"event\":\"");
     out.put_slice(event.name.as_bytes());
@@ -61,26 +78,29 @@ pub fn native(event: &Event<'_>) -> Frame {
     out.put_slice(b",\"data\":");
     out.put_slice(event.data);
     out.put_u8(b'}');
-    Frame { text: text(out.freeze()), companion: None, stored_at: event.stored_at }
+    Arc::new(Content { text: text(out.freeze()), companion: None, origin: event.origin })
 }
 
-fn socketio(event: &Event<'_>, update: &ListUpdate<'_>) -> Frame {
-    let companion = (update.kind == Some(EventKind::NewMessage)).then(|| {
-        let data = format!(
-            "{{\"conversationId\":\"{}\",\"lastMessage\":{},\"updatedAt\":\"{}\"}}",
-            update.conversation,
-            String::from_utf8_lossy(event.data),
-            update.updated_at
-        );
-        let name = EventKind::ConversationUpdated.as_str();
-        // Without a cursor: it says nothing that the message before it does not say.
-        socketio_packet(name, data.as_bytes(), None)
-    });
-    Frame {
+fn socketio(event: &Event<'_>) -> Frame {
+    let new = event.origin.filter(|origin| origin.kind == EventKind::NewMessage);
+    Arc::new(Content {
         text: socketio_packet(event.name, event.data, event.cursor),
-        companion,
-        stored_at: event.stored_at,
-    }
+        companion: new.map(|origin| list_update(&origin, event.data)),
+        origin: event.origin,
+    })
+}
+
+/// What the Socket.IO app's list view gets behind each new message. Without a cursor: it says nothing that the message
+/// before it does not say.
+fn list_update(origin: &Origin, message: &[u8]) -> Utf8Bytes {
+    let updated_at = Timestamp::from_nanosecond(i128::from(origin.stored_at));
+    let data = format!(
+        "{{\"conversationId\":\"{}\",\"lastMessage\":{},\"updatedAt\":\"{}\"}}",
+        origin.conversation,
+        String::from_utf8_lossy(message),
+        updated_at.map(crate::wire::time::format).unwrap_or_default()
+    );
+    socketio_packet(EventKind::ConversationUpdated.as_str(), data.as_bytes(), None)
 }
 
 /// `42/messaging,["name",{…},"<cursor>"]` (Socket.IO protocol 5, EVENT in an Engine.IO message).
@@ -122,7 +142,9 @@ mod tests {
     use super::*;
 
     fn event() -> Event<'static> {
-        Event { name: "newMessage", cursor: Some(("k3v", 7)), data: br#"{"seq":7}"#, stored_at: 1 }
+        let (conversation, kind) = (Uuid::nil(), EventKind::NewMessage);
+        let origin = Origin { seq: 7, conversation, kind, sender: None, stored_at: 0 };
+        Event::logged("k3v", origin, br#"{"seq":7}"#)
     }
 
     #[test]
@@ -135,19 +157,14 @@ mod tests {
 
     #[test]
     fn a_new_message_over_socketio_is_followed_by_the_list_update() {
-        let update = ListUpdate {
-            kind: Some(EventKind::NewMessage),
-            conversation: Uuid::nil(),
-            updated_at: "2026-11-22T09:00:00.000Z",
-        };
-        let frame = Shared::default().of(Protocol::SocketIo, &event(), &update);
+        let frame = Shared::default().of(Protocol::SocketIo, &event());
         assert_eq!(frame.text.as_str(), r#"42/messaging,["newMessage",{"seq":7},"k3v.7"]"#);
         assert_eq!(
-            frame.companion.expect("a list update").as_str(),
+            frame.companion.as_ref().expect("a list update").as_str(),
             concat!(
                 r#"42/messaging,["conversationUpdated",{"conversationId":"#,
                 r#""00000000-0000-0000-0000-000000000000","lastMessage":{"seq":7},"#,
-                r#""updatedAt":"2026-11-22T09:00:00.000Z"}]"#
+                r#""updatedAt":"1970-01-01T00:00:00.000Z"}]"#
             )
         );
     }

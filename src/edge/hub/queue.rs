@@ -12,23 +12,33 @@ use std::task::Poll;
 use axum::extract::ws::Utf8Bytes;
 use futures_util::task::AtomicWaker;
 
+use crate::domain::ids::Seq;
 use crate::wire::error::CloseCode;
 
-/// One thing to write.
-#[derive(Debug, Clone)]
-pub struct Frame {
-    /// Shared by all receivers of the same protocol.
+use super::event::Origin;
+
+/// One thing to write, shared by all receivers of the same protocol: a queue holds a pointer.
+pub type Frame = Arc<Content>;
+
+/// What a frame says.
+#[derive(Debug)]
+pub struct Content {
     pub text: Utf8Bytes,
     /// A second packet that belongs to it (Socket.IO's list update), counted as one with it.
     pub companion: Option<Utf8Bytes>,
-    /// When the log stored the event (nanoseconds since 1970); 0 for replies and signals.
-    pub stored_at: i64,
+    /// The event of the log that it carries; none for replies and signals.
+    pub origin: Option<Origin>,
 }
 
-impl Frame {
+impl Content {
     /// A reply or a signal.
-    pub fn plain(text: impl Into<Utf8Bytes>) -> Self {
-        Self { text: text.into(), companion: None, stored_at: 0 }
+    pub fn plain(text: impl Into<Utf8Bytes>) -> Frame {
+        Arc::new(Self { text: text.into(), companion: None, origin: None })
+    }
+
+    /// The place of its event in the log; 0 for replies and signals.
+    pub fn seq(&self) -> Seq {
+        self.origin.map_or(0, |origin| origin.seq)
     }
 }
 
@@ -58,6 +68,11 @@ struct State {
     awake: bool,
     /// Its task is at work and comes back by itself.
     occupied: bool,
+    /// Events up to here reach the client another way, or have done so.
+    after: Seq,
+    /// What was missed is being replayed: nothing of what happens now may come before it, and it is read from
+    /// the log in its turn.
+    replaying: bool,
 }
 
 /// Frames on their way to one socket.
@@ -89,6 +104,9 @@ impl Queue {
         let mut state = self.state.lock();
         if state.closing.is_some() {
             return Pushed::Closed;
+        }
+        if state.replaying || (frame.origin.is_some() && frame.seq() <= state.after) {
+            return Pushed::Behind;
         }
         if state.frames.len() >= self.limit {
             // The log is the buffer: what waits here is dropped, the client comes back with its cursor.
@@ -123,6 +141,18 @@ impl Queue {
     pub fn close(&self, code: CloseCode) {
         self.state.lock().closing.get_or_insert(code);
         self.wake();
+    }
+
+    /// From now on nothing is queued: what was missed comes first.
+    pub fn begin_replay(&self) {
+        self.state.lock().replaying = true;
+    }
+
+    /// Everything up to `seq` was replayed: from now on events behind it are queued.
+    pub fn live_after(&self, seq: Seq) {
+        let mut state = self.state.lock();
+        state.replaying = false;
+        state.after = seq;
     }
 
     /// Waits until there is something to take. For one task at a time.
@@ -180,10 +210,12 @@ impl Drop for Queue {
 
 #[cfg(test)]
 mod tests {
+    use crate::wire::event::EventKind;
+
     use super::*;
 
     fn frame() -> Frame {
-        Frame::plain("x")
+        Content::plain("x")
     }
 
     /// A queue whose task waits.
@@ -266,6 +298,27 @@ mod tests {
             () = queue.ready() => panic!("nothing is there"),
             () = std::future::ready(()) => {}
         }
+    }
+
+    #[test]
+    fn what_was_replayed_is_not_queued_again() {
+        let queue = queue(8);
+        let event = |seq| {
+            let (conversation, kind) = (uuid::Uuid::nil(), EventKind::NewMessage);
+            let origin = Some(Origin { seq, conversation, kind, sender: None, stored_at: 1 });
+            Arc::new(Content { text: "x".into(), companion: None, origin })
+        };
+        queue.begin_replay();
+        queue.push(event(3));
+        queue.push(frame());
+        queue.live_after(4);
+        for seq in [4, 5] {
+            queue.push(event(seq));
+        }
+        queue.push(frame());
+        let mut out = VecDeque::new();
+        queue.take(&mut out);
+        assert_eq!(out.iter().map(|frame| frame.seq()).collect::<Vec<_>>(), [5, 0]);
     }
 
     #[test]

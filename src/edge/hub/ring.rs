@@ -1,26 +1,23 @@
 //! The recent end of the log in memory, bounded in events and in bytes.
 //!
 //! It answers a sender that repeats itself, and it is what a storm of returning clients meets instead of Postgres
-//! and JetStream. Deleted content leaves it as soon as the deletion comes along.
+//! and JetStream: an index by conversation makes the cost of a return that of one's own events, however
+//! much went on elsewhere. Deleted content leaves it as soon as the deletion comes along.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use smallvec::SmallVec;
 
-use crate::domain::ids::Seq;
+use crate::domain::ids::{ConversationId, MessageId, Seq, UserId};
 use crate::wire::event::EventKind;
+use crate::wire::objects;
 
-/// An event as clients get it.
-#[derive(Debug, Clone)]
-pub struct Kept {
-    pub seq: Seq,
-    pub kind: EventKind,
-    /// The event's `data`, with its `seq`; empty once erased.
-    pub data: Bytes,
-    /// For an edit or a deletion, the place of the message that it changes.
-    pub target: Option<Seq>,
-}
+use super::event::Event;
+
+#[cfg(test)]
+mod tests;
 
 /// Bounds of the ring. 0 turns one off.
 #[derive(Debug, Clone, Copy)]
@@ -29,78 +26,140 @@ pub struct Limits {
     pub bytes: usize,
 }
 
-/// The events, oldest first.
-pub struct Ring {
-    events: VecDeque<Kept>,
-    bytes: usize,
-    limits: Limits,
-    /// Edits in the ring by the place of the message they edit: they carry its content too.
-    edits: HashMap<Seq, SmallVec<[Seq; 1]>>,
-    /// Messages whose deletion is in the ring: an edit that was under way meanwhile must not bring them back.
-    deleted: HashSet<Seq>,
+/// A stretch of a conversation: what is behind `after`, up to and with `until`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    pub conversation: ConversationId,
+    pub after: Seq,
+    pub until: Seq,
 }
 
-/// What an entry costs beside its data: the struct, rounded up.
-const OVERHEAD: usize = 96;
+/// A user came to a conversation or left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    pub seq: Seq,
+    pub conversation: ConversationId,
+    pub gained: bool,
+}
+
+/// The events, oldest first.
+pub struct Ring {
+    events: VecDeque<Event>,
+    bytes: usize,
+    limits: Limits,
+    /// Everything of the log from here on was taken in and has not left.
+    from: Seq,
+    /// The last sequence that was taken in.
+    last: Seq,
+    by_conversation: HashMap<ConversationId, VecDeque<Seq>>,
+    moves: HashMap<UserId, VecDeque<Move>>,
+    /// Edits in the ring by the place of the message they edit: they carry its content too.
+    edits: HashMap<Seq, SmallVec<[Seq; 1]>>,
+    /// Replies in the ring, and edits of them, by the message that they quote.
+    quotes: HashMap<MessageId, SmallVec<[Seq; 1]>>,
+    /// Messages whose deletion is in the ring, by place and by id: an edit or a quote that was under way meanwhile
+    /// must not bring them back.
+    deleted: HashSet<Seq>,
+    deleted_ids: HashSet<MessageId>,
+}
+
+/// What an entry costs beside its data: the struct (about 150 bytes), its place in the index of its
+/// conversation, and that index where it is the conversation's only event.
+const OVERHEAD: usize = 256;
 
 impl Ring {
-    pub fn new(limits: Limits) -> Self {
+    /// An empty ring that will be given everything from `from` on.
+    pub fn new(limits: Limits, from: Seq) -> Self {
         Self {
             events: VecDeque::new(),
             bytes: 0,
             limits,
+            from,
+            last: from.saturating_sub(1),
+            by_conversation: HashMap::new(),
+            moves: HashMap::new(),
             edits: HashMap::new(),
+            quotes: HashMap::new(),
             deleted: HashSet::new(),
+            deleted_ids: HashSet::new(),
         }
     }
 
-    /// Adds the newest event; the oldest make room.
-    pub fn push(&mut self, event: Kept) {
-        match (event.kind, event.target) {
-            (EventKind::MessageUpdated, Some(target)) => {
-                self.edits.entry(target).or_default().push(event.seq);
-            }
-            (EventKind::MessageDeleted, Some(target)) => {
-                self.erase(target);
-                self.deleted.insert(target);
-            }
-            _ => {}
+    /// Adds the newest event; the oldest make room. Returns the event as it may be shown, or `None` for an edit of a
+    /// message that was deleted before it.
+    pub fn push(&mut self, mut event: Event) -> Option<Event> {
+        self.reached(event.origin.seq);
+        if self.is_void(&event) {
+            return None;
         }
+        if event.about.is_some_and(|quoted| self.deleted_ids.contains(&quoted)) {
+            unquote(&mut event);
+        }
+        self.note(&event);
         self.bytes += event.data.len() + OVERHEAD;
-        self.events.push_back(event);
+        self.events.push_back(event.clone());
         while self.over() {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes -= oldest.data.len() + OVERHEAD;
+            self.from = oldest.origin.seq + 1;
             self.forget(&oldest);
         }
+        Some(event)
     }
 
-    /// The data of the event at `seq`, unless it has left or was erased.
-    pub fn get(&self, seq: Seq) -> Option<&Kept> {
+    /// Everything up to `seq` was taken in, although not all of it was worth keeping.
+    pub fn reached(&mut self, seq: Seq) {
+        self.last = self.last.max(seq);
+    }
+
+    /// The last sequence that was taken in.
+    pub fn last(&self) -> Seq {
+        self.last
+    }
+
+    /// Is everything behind `seq` here?
+    pub fn covers(&self, seq: Seq) -> bool {
+        seq + 1 >= self.from
+    }
+
+    /// The first sequence from which on everything is here.
+    pub fn from(&self) -> Seq {
+        self.from
+    }
+
+    /// The event at `seq`, unless it has left or was erased.
+    pub fn get(&self, seq: Seq) -> Option<&Event> {
         let at = self.place(seq)?;
         self.events.get(at).filter(|event| !event.data.is_empty())
     }
 
-    /// Is the event an edit of a message that was deleted before it?
-    pub fn is_void(&self, event: &Kept) -> bool {
-        event.kind == EventKind::MessageUpdated
-            && event.target.is_some_and(|target| self.deleted.contains(&target))
+    /// What happened in these stretches, in order, each event once.
+    pub fn collect(&self, spans: &[Span]) -> Vec<Event> {
+        let mut seqs: Vec<Seq> = Vec::new();
+        for span in spans {
+            let Some(all) = self.by_conversation.get(&span.conversation) else { continue };
+            let first = all.partition_point(|seq| *seq <= span.after);
+            seqs.extend(all.range(first..).take_while(|seq| **seq <= span.until));
+        }
+        seqs.sort_unstable();
+        seqs.dedup();
+        seqs.into_iter().filter_map(|seq| self.get(seq).cloned()).collect()
     }
 
-    /// Erases a message and its edits.
-    fn erase(&mut self, seq: Seq) {
-        let edits = self.edits.remove(&seq).unwrap_or_default();
-        for seq in edits.into_iter().chain([seq]) {
-            if let Some(event) = self.place(seq).and_then(|at| self.events.get_mut(at)) {
-                self.bytes -= event.data.len();
-                event.data = Bytes::new();
-            }
-        }
+    /// When and where a user came or went behind `after`, in order.
+    pub fn moves_of(&self, user: UserId, after: Seq) -> Vec<Move> {
+        let moves = self.moves.get(&user).into_iter().flatten();
+        moves.filter(|moved| moved.seq > after).copied().collect()
     }
 
     /// Events held, and bytes with what they cost beside their data.
     pub fn size(&self) -> (usize, usize) {
         (self.events.len(), self.bytes)
+    }
+
+    fn is_void(&self, event: &Event) -> bool {
+        event.origin.kind == EventKind::MessageUpdated
+            && event.target.is_some_and(|target| self.deleted.contains(&target))
     }
 
     fn over(&self) -> bool {
@@ -109,85 +168,116 @@ impl Ring {
     }
 
     fn place(&self, seq: Seq) -> Option<usize> {
-        self.events.binary_search_by_key(&seq, |event| event.seq).ok()
+        self.events.binary_search_by_key(&seq, |event| event.origin.seq).ok()
     }
 
-    /// What is known of edits and deletions is forgotten as they leave.
-    fn forget(&mut self, gone: &Kept) {
-        let Some(target) = gone.target else { return };
-        if gone.kind == EventKind::MessageDeleted {
-            self.deleted.remove(&target);
-        } else if let Some(edits) = self.edits.get_mut(&target) {
-            edits.retain(|seq| *seq != gone.seq);
-            if edits.is_empty() {
-                self.edits.remove(&target);
+    /// Enters an event into the indices, and lets it have its effect on earlier ones.
+    fn note(&mut self, event: &Event) {
+        let origin = event.origin;
+        self.by_conversation.entry(origin.conversation).or_default().push_back(origin.seq);
+        for user in event.membership.iter().flat_map(|membership| &membership.users) {
+            let gained = event.membership.as_ref().is_some_and(|membership| membership.gained);
+            let moved = Move { seq: origin.seq, conversation: origin.conversation, gained };
+            self.moves.entry(*user).or_default().push_back(moved);
+        }
+        match (origin.kind, event.target, event.about) {
+            (EventKind::MessageDeleted, Some(target), id) => {
+                self.erase(target, id, origin.stored_at);
+                self.deleted.insert(target);
+                self.deleted_ids.extend(id);
             }
+            (EventKind::MessageUpdated, Some(target), quoted) => {
+                self.edits.entry(target).or_default().push(origin.seq);
+                quoted.map(|quoted| self.quotes.entry(quoted).or_default().push(origin.seq));
+            }
+            (EventKind::NewMessage, _, Some(quoted)) => {
+                self.quotes.entry(quoted).or_default().push(origin.seq);
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes a message a tombstone, drops its edits and empties the quotes of it.
+    fn erase(&mut self, message: Seq, id: Option<MessageId>, at: i64) {
+        self.rewrite(message, |event| bury(event, at));
+        for edit in self.edits.remove(&message).unwrap_or_default() {
+            self.rewrite(edit, |event| event.data = Bytes::new());
+        }
+        for reply in id.and_then(|id| self.quotes.remove(&id)).unwrap_or_default() {
+            self.rewrite(reply, unquote);
+        }
+    }
+
+    fn rewrite(&mut self, seq: Seq, change: impl FnOnce(&mut Event)) {
+        let Some(event) = self.place(seq).and_then(|at| self.events.get_mut(at)) else { return };
+        self.bytes -= event.data.len();
+        change(event);
+        self.bytes += event.data.len();
+    }
+
+    /// What is known because of an event is forgotten as it leaves. It is the oldest in each index.
+    fn forget(&mut self, gone: &Event) {
+        let origin = gone.origin;
+        pop_front(&mut self.by_conversation, &origin.conversation);
+        for user in gone.membership.iter().flat_map(|membership| &membership.users) {
+            pop_front(&mut self.moves, user);
+        }
+        match (origin.kind, gone.target, gone.about) {
+            (EventKind::MessageDeleted, Some(target), id) => {
+                self.deleted.remove(&target);
+                id.map(|id| self.deleted_ids.remove(&id));
+            }
+            (EventKind::MessageUpdated, Some(target), quoted) => {
+                remove(&mut self.edits, &target, origin.seq);
+                quoted.map(|quoted| remove(&mut self.quotes, &quoted, origin.seq));
+            }
+            (EventKind::NewMessage, _, Some(quoted)) => {
+                remove(&mut self.quotes, &quoted, origin.seq);
+            }
+            _ => {}
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(seq: Seq) -> Kept {
-        let data = Bytes::from_static(b"{}");
-        let kind = EventKind::NewMessage;
-        Kept { seq, kind, data, target: None }
-    }
-
-    fn edit(seq: Seq, target: Seq) -> Kept {
-        Kept { kind: EventKind::MessageUpdated, target: Some(target), ..message(seq) }
-    }
-
-    fn ring(events: usize) -> Ring {
-        Ring::new(Limits { events, bytes: 0 })
-    }
-
-    fn deletion(seq: Seq, target: Seq) -> Kept {
-        Kept { kind: EventKind::MessageDeleted, target: Some(target), ..message(seq) }
-    }
-
-    #[test]
-    fn the_oldest_makes_room_for_the_newest() {
-        let mut ring = ring(2);
-        for seq in [3, 5, 9] {
-            ring.push(message(seq));
+fn pop_front<K: std::hash::Hash + Eq, T>(index: &mut HashMap<K, VecDeque<T>>, key: &K) {
+    if let Some(entries) = index.get_mut(key) {
+        entries.pop_front();
+        if entries.is_empty() {
+            index.remove(key);
         }
-        assert!(ring.get(3).is_none());
-        assert!(ring.get(5).is_some() && ring.get(9).is_some());
-        assert!(ring.get(6).is_none(), "a sequence that the log skipped");
-        assert_eq!(ring.size(), (2, 2 * (2 + OVERHEAD)));
     }
+}
 
-    #[test]
-    fn bytes_are_bounded_too() {
-        let mut ring = Ring::new(Limits { events: 0, bytes: 2 * (2 + OVERHEAD) });
-        for seq in 1..=5 {
-            ring.push(message(seq));
+fn remove<K: std::hash::Hash + Eq>(index: &mut HashMap<K, SmallVec<[Seq; 1]>>, key: &K, seq: Seq) {
+    if let Some(seqs) = index.get_mut(key) {
+        seqs.retain(|other| *other != seq);
+        if seqs.is_empty() {
+            index.remove(key);
         }
-        assert_eq!(ring.size().0, 2);
     }
+}
 
-    #[test]
-    fn an_erased_message_takes_its_edits_along() {
-        let mut ring = ring(10);
-        ring.push(message(1));
-        ring.push(edit(2, 1));
-        ring.push(message(3));
-        ring.push(deletion(4, 1));
-        assert!(ring.get(1).is_none() && ring.get(2).is_none());
-        assert!(ring.is_void(&edit(5, 1)), "an edit that was under way");
-        assert!(!ring.is_void(&edit(5, 3)));
-        assert!(ring.get(3).is_some());
-    }
+/// Makes a message its tombstone.
+fn bury(event: &mut Event, at: i64) {
+    // To the millisecond, as the persister does.
+    let at = Timestamp::from_millisecond(at / 1_000_000).unwrap_or(Timestamp::UNIX_EPOCH);
+    reshape(event, |message| message.bury(at));
+}
 
-    #[test]
-    fn changes_that_left_are_forgotten() {
-        let mut ring = ring(1);
-        ring.push(deletion(1, 9));
-        ring.push(edit(2, 1));
-        ring.push(message(3));
-        assert!(ring.edits.is_empty() && ring.deleted.is_empty());
-    }
+/// Empties the quote in a reply: what it quoted is deleted.
+fn unquote(event: &mut Event) {
+    reshape(event, |message| {
+        if let Some(quote) = &mut message.reply_to {
+            quote.content.clear();
+        }
+    });
+}
+
+/// Content that must go and cannot be rewritten goes as a whole.
+fn reshape(event: &mut Event, change: impl FnOnce(&mut objects::Message)) {
+    let rewritten = serde_json::from_slice(&event.data).and_then(|mut message| {
+        change(&mut message);
+        serde_json::to_vec(&message)
+    });
+    event.data = rewritten.map(Bytes::from).unwrap_or_default();
 }

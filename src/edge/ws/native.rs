@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::edge::Edge;
-use crate::edge::hub::frames::{Event, native as frame};
+use crate::edge::hub::frames::Event;
 use crate::edge::hub::queue::Frame;
 use crate::telemetry::metrics::Protocol;
 use crate::wire::error::{ApiError, CloseCode};
@@ -81,7 +81,7 @@ pub async fn open(
         }
     };
     let greeting = connected(&session);
-    socket.send(Message::Text(greeting.text)).await.ok()?;
+    socket.send(Message::Text(greeting.text.clone())).await.ok()?;
     if let Some(frame) = reply.and_then(|to| to.ok(b"{}")) {
         session.queue(frame);
     }
@@ -115,7 +115,7 @@ async fn connect(socket: &mut WebSocket) -> Result<(ReplyTo, Connect), Option<Cl
 async fn refuse(mut socket: WebSocket, reply: Option<ReplyTo>, error: &ApiError) {
     if let Some(frame) = reply.and_then(|to| to.error(error)) {
         // If it does not arrive, the close code says the same.
-        let _ = socket.send(Message::Text(frame.text)).await;
+        let _ = socket.send(Message::Text(frame.text.clone())).await;
     }
     super::close(socket, super::refusal_code(error)).await;
 }
@@ -132,7 +132,7 @@ fn connected(session: &Session) -> Frame {
         "limits": session.edge.limits.stated(&session.edge.settings),
     });
     let data = data.to_string();
-    frame(&Event { name: "connected", cursor: None, data: data.as_bytes(), stored_at: 0 })
+    Event::passing("connected", data.as_bytes()).frame(Protocol::Native)
 }
 
 /// What was missed is not replayed by this version: the client reloads its list.
@@ -145,7 +145,8 @@ fn reset(session: &Session, cursor: &str) -> Frame {
     };
     let data = serde_json::json!({ "reason": reason }).to_string();
     let cursor = Some((epoch, session.cursor));
-    frame(&Event { name: "reset", cursor, data: data.as_bytes(), stored_at: 0 })
+    let data = data.as_bytes();
+    Event { name: "reset", cursor, data, origin: None }.frame(Protocol::Native)
 }
 
 /// Does what a frame asks.

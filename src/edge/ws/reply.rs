@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::edge::hub::frames::{NAMESPACE, text};
-use crate::edge::hub::queue::Frame;
+use crate::edge::hub::queue::{Content, Frame};
 use crate::wire::error::ApiError;
 
 /// Where the reply to a request goes.
@@ -36,7 +36,7 @@ impl ReplyTo {
                 out.put_u8(b']');
             }
         }
-        Some(Frame::plain(text(out.freeze())))
+        Some(Content::plain(text(out.freeze())))
     }
 
     /// Refusal.
@@ -60,7 +60,7 @@ impl ReplyTo {
                 out.put_u8(b']');
             }
         }
-        Some(Frame::plain(text(out.freeze())))
+        Some(Content::plain(text(out.freeze())))
     }
 }
 

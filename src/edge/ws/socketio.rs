@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::edge::Edge;
 use crate::edge::hub::frames::NAMESPACE;
+use crate::edge::hub::queue::Content;
 use crate::telemetry::metrics::Protocol;
 use crate::wire::error::{ApiError, CloseCode, Code};
 
@@ -200,7 +201,7 @@ pub async fn receive(session: &mut Session, packet: &str) -> Result<(), Option<C
             let prefix =
                 if namespace.starts_with('/') { format!("{namespace},") } else { String::new() };
             let refusal = format!("{CONNECT_ERROR}{prefix}{{\"message\":\"Invalid namespace\"}}");
-            session.queue(crate::edge::hub::queue::Frame::plain(refusal));
+            session.queue(Content::plain(refusal));
             return Ok(());
         }
     }

@@ -42,14 +42,12 @@ pub async fn drain(
     if frames == 0 {
         return Ok(());
     }
-    let oldest = batch.iter().map(|frame| frame.stored_at).find(|at| *at > 0);
-    let events = batch.iter().filter(|frame| frame.stored_at > 0).count();
+    let stored = |frame: &Frame| frame.origin.map(|origin| origin.stored_at);
+    let oldest = batch.iter().find_map(stored);
+    let events = batch.iter().filter(|frame| frame.origin.is_some()).count();
     let writing = async {
         for frame in batch.drain(..) {
-            socket.feed(Message::Text(frame.text)).await?;
-            if let Some(companion) = frame.companion {
-                socket.feed(Message::Text(companion)).await?;
-            }
+            feed(socket, &frame).await?;
         }
         socket.flush().await
     };
@@ -72,6 +70,14 @@ pub async fn drain(
         edge.metrics.stored_to_delivered.observe_many(Duration::from_nanos(took), events as u64);
     }
     Ok(())
+}
+
+async fn feed(socket: &mut WebSocket, frame: &Frame) -> Result<(), axum::Error> {
+    socket.feed(Message::Text(frame.text.clone())).await?;
+    match &frame.companion {
+        Some(companion) => socket.feed(Message::Text(companion.clone())).await,
+        None => Ok(()),
+    }
 }
 
 /// Waits until a write is not worth waiting for any more.
