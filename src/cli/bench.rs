@@ -6,8 +6,10 @@
 //!
 //! - [`target`] is what is measured, [`prepare`] who takes part;
 //! - [`engine`] is the load, [`frame`] and [`codec`] its two layers of protocol, [`verify`] its checker;
+//! - [`resume`] looks at one client at a time instead, each a [`caller`];
 //! - [`process`] and [`metrics`] look at the servers, [`report`] prints.
 
+mod caller;
 mod codec;
 mod engine;
 mod frame;
@@ -16,6 +18,7 @@ mod prepare;
 mod process;
 mod report;
 mod rest;
+mod resume;
 mod run;
 mod target;
 mod verify;
@@ -43,7 +46,15 @@ enum Shape {
     Group,
     /// Many connections that only stay.
     Idle,
+    /// Many connections that are cut off at once and come back with their cursors, while messages go on.
+    Storm,
+    /// One client after the other comes back after much has happened.
+    Resume,
 }
+
+/// Messages a second of a storm: with groups of 20 each client misses two for each second it is away, and the
+/// service delivers 10,000 a second beside what it replays.
+const STORM_RATE: f64 = 500.0;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -51,13 +62,13 @@ pub struct Args {
     shape: Shape,
     #[arg(long, value_enum, default_value = "native")]
     protocol: Protocol,
-    /// Users, each with one connection; 200, 500 or 5000 by the shape when not given.
+    /// Users, each with one connection; 200, 500, 5000, 5000 or 101 by the shape when not given.
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     users: Option<u32>,
     /// How many of them send; all when not given.
     #[arg(long)]
     senders: Option<u32>,
-    /// Messages a second on a fixed schedule, all users together; a closed loop when not given.
+    /// Messages a second on a fixed schedule, all users together; when not given a closed loop, or 500 in a storm.
     #[arg(long, conflicts_with = "in_flight")]
     rate: Option<f64>,
     /// Messages each sender of a closed loop keeps in flight.
@@ -72,12 +83,24 @@ pub struct Args {
     /// Length of a message's content.
     #[arg(long, default_value_t = 100)]
     content_bytes: usize,
-    /// Idle: conversations each user is in.
+    /// Idle, storm: conversations each user is in.
     #[arg(long, default_value_t = 20)]
     conversations: u32,
-    /// Idle: members of each conversation; 2 makes direct conversations, which takes longer.
+    /// Idle, storm: members of each conversation; 2 makes direct conversations when idle, which takes longer.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000))]
     group_size: u32,
+    /// Storm: those who were cut off dial evenly spread over this.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    window: Duration,
+    /// Resume: messages that each client misses of its own; each misses those of all others as well.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    missed: u32,
+    /// Resume: how often each client comes back with the same cursor.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rounds: u32,
+    /// Resume: events that a service of the run's own keeps in memory; few make it read Postgres.
+    #[arg(long, value_name = "EVENTS", conflicts_with_all = ["url", "data"])]
+    ring: Option<u32>,
     /// One JSON object on standard output instead of tables.
     #[arg(long)]
     json: bool,
@@ -100,31 +123,81 @@ pub struct Args {
 /// # Errors
 /// When the run could not be made. A failed check is a non-zero exit code.
 pub async fn command(args: Args) -> anyhow::Result<ExitCode> {
-    let settings = args.settings()?;
-    raise_open_files(settings.users)?;
+    let work = args.work()?;
+    raise_open_files(work.users())?;
     let target = args.target().await?;
-    let report = tokio::select! {
-        report = run::run(&target, settings) => report,
+    let printed = tokio::select! {
+        printed = work.run(&target, args.json) => printed,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     let stopped = target.stop().await;
-    let report = report?;
+    let (text, passed) = printed?;
     stopped?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print!("{}", report.table());
+    print!("{text}");
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a run does.
+#[derive(Debug)]
+enum Work {
+    Load(run::Settings),
+    Resume(resume::Settings),
+}
+
+impl Work {
+    /// Sockets that may be open at once.
+    fn users(&self) -> u32 {
+        match self {
+            // Those who come back may be there before the service has noticed that they had left.
+            Self::Load(settings) if settings.storm.is_some() => 2 * settings.users,
+            Self::Load(settings) => settings.users,
+            Self::Resume(settings) => 2 * settings.clients,
+        }
     }
-    Ok(if report.checks.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+
+    /// Does it: what to print, and whether everything was as it must be.
+    async fn run(self, target: &Target, json: bool) -> anyhow::Result<(String, bool)> {
+        Ok(match self {
+            Self::Load(settings) => {
+                let report = run::run(target, settings).await?;
+                let json = json.then(|| serde_json::to_string(&report)).transpose()?;
+                (json.map_or_else(|| report.table(), |json| json + "\n"), report.checks.passed)
+            }
+            Self::Resume(settings) => {
+                let report = resume::run(target, settings).await?;
+                let json = json.then(|| serde_json::to_string(&report)).transpose()?;
+                (json.map_or_else(|| report.table(), |json| json + "\n"), report.checks.passed)
+            }
+        })
+    }
 }
 
 impl Args {
-    fn settings(&self) -> anyhow::Result<run::Settings> {
-        let users = self.users.unwrap_or(match self.shape {
+    fn users(&self) -> u32 {
+        self.users.unwrap_or(match self.shape {
             Shape::Direct => 200,
             Shape::Group => 500,
-            Shape::Idle => 5000,
-        });
+            Shape::Idle | Shape::Storm => 5000,
+            // Each misses 100 messages of its own, and 10,000 of the other hundred.
+            Shape::Resume => 101,
+        })
+    }
+
+    fn work(&self) -> anyhow::Result<Work> {
+        if self.shape != Shape::Resume {
+            return Ok(Work::Load(self.load()?));
+        }
+        Ok(Work::Resume(resume::Settings {
+            protocol: self.protocol,
+            clients: self.users(),
+            missed: self.missed,
+            rounds: self.rounds,
+            content_bytes: self.content_bytes,
+        }))
+    }
+
+    fn load(&self) -> anyhow::Result<run::Settings> {
+        let users = self.users();
         let senders = self.senders.unwrap_or(users).min(users);
         if self.content_bytes < codec::MIN_CONTENT_BYTES {
             bail!("--content-bytes must be at least {}", codec::MIN_CONTENT_BYTES);
@@ -140,18 +213,29 @@ impl Args {
                 bail!("--users must be more than --conversations")
             }
             Shape::Idle => ("idle", Plan::idle(users, self.conversations, self.group_size)),
+            Shape::Storm if self.conversations == 0 || self.group_size < 3 => {
+                bail!("a storm needs --conversations 1 or more and --group-size 3 or more")
+            }
+            Shape::Storm | Shape::Resume => {
+                ("storm", Plan::storm(users, self.conversations, self.group_size))
+            }
         };
+        let is_storm = self.shape == Shape::Storm;
+        let storm =
+            is_storm.then_some(engine::Cut { from: plan.senders as usize, window: self.window });
         let load = match (self.shape, self.rate) {
             (Shape::Idle, _) => Load::Silent,
             (_, Some(rate)) => Load::Open { rate },
+            (Shape::Storm, None) => Load::Open { rate: STORM_RATE },
             (_, None) => Load::Closed { in_flight: self.in_flight },
         };
         Ok(run::Settings {
             shape,
             protocol: self.protocol,
-            users,
+            users: if is_storm { users + plan.senders } else { users },
             plan,
             load,
+            storm,
             warmup: self.warmup,
             duration: self.duration,
             content_bytes: self.content_bytes,
@@ -173,8 +257,14 @@ impl Args {
             return Target::running(data, secret);
         }
         let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
-        let largest = if self.shape == Shape::Group { self.users.unwrap_or(0) } else { 0 };
-        Target::start(&scratch, largest).await
+        let mut settings = Vec::new();
+        if self.shape == Shape::Group && self.users() > 1000 {
+            settings.push(("MAX_GROUP_PARTICIPANTS", self.users().to_string()));
+        }
+        if let Some(events) = self.ring {
+            settings.push(("MESSAGING_TAIL_RING_EVENTS", events.to_string()));
+        }
+        Target::start(&scratch, &settings).await
     }
 }
 

@@ -11,6 +11,9 @@ use memchr::{memchr, memmem};
 use serde_json::Value;
 
 use super::frame;
+pub use resume::{Ticket, Welcome};
+
+mod resume;
 
 /// A UUID in its text form.
 pub type Id = [u8; 36];
@@ -35,20 +38,33 @@ impl Protocol {
         }
     }
 
-    /// The path of the upgrade request.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Native => "/messaging/ws",
-            Self::Socketio => "/socket.io/?EIO=4&transport=websocket",
-        }
+    /// The upgrade request of a user, who shows the ticket of an earlier connection if there was one.
+    pub fn upgrade(self, host: &str, token: &str, ticket: Option<&Ticket>) -> String {
+        let (path, bearer) = match (self, ticket) {
+            (Self::Native, Some(ticket)) => {
+                (format!("/messaging/ws?cursor={}", ticket.cursor), Some(token))
+            }
+            (Self::Native, None) => ("/messaging/ws".to_owned(), Some(token)),
+            (Self::Socketio, _) => ("/socket.io/?EIO=4&transport=websocket".to_owned(), None),
+        };
+        let bearer = bearer.map(|token| format!("Authorization: Bearer {token}\r\n"));
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: bWVzc2FnaW5nIGJlbmNoIQ==\r\n\
+             {}\r\n",
+            bearer.unwrap_or_default()
+        )
     }
 
-    /// The text that asks to enter, once the transport is open.
-    pub fn introduction(self, token: &str) -> String {
-        match self {
-            Self::Native => format!(r#"{{"id":0,"op":"connect","data":{{"token":"{token}"}}}}"#),
-            Self::Socketio => format!(r#"40/messaging,{{"token":"{token}"}}"#),
-        }
+    /// Socket.IO: the text that asks to enter, once the transport is open.
+    pub fn introduction(self, token: &str, ticket: Option<&Ticket>) -> String {
+        let shown = match ticket {
+            Some(Ticket { cursor, pid: Some(pid) }) if !cursor.is_empty() => {
+                format!(r#""pid":"{pid}","offset":"{cursor}","#)
+            }
+            _ => String::new(),
+        };
+        format!(r#"40/messaging,{{{shown}"token":"{token}"}}"#)
     }
 }
 
@@ -170,7 +186,11 @@ pub enum Incoming {
     /// The transport is open and waits for the token.
     Open,
     /// The connection is authenticated.
-    Ready,
+    Ready(Welcome),
+    /// What was missed has all been sent.
+    CaughtUp,
+    /// Something that was missed will not be sent: the event that says so.
+    Missed(String),
     /// The connection was refused.
     Rejected(String),
     /// The Engine.IO heartbeat, to be answered with `3`.
@@ -195,11 +215,26 @@ pub fn read(protocol: Protocol, text: &[u8]) -> Result<Incoming, String> {
     })
 }
 
+/// Does the name of an event, with what follows, call for a closer look?
+fn is_of_interest(event: &[u8]) -> bool {
+    let names: [&[u8]; 5] =
+        [b"newMessage\"", b"connected\"", b"caughtUp\"", b"limited\"", b"reset\""];
+    names.iter().any(|name| event.starts_with(name))
+}
+
+/// What an event is, whose name is not that of a message.
+fn other_event(name: &str) -> Incoming {
+    match name {
+        "caughtUp" => Incoming::CaughtUp,
+        "limited" | "reset" => Incoming::Missed(name.to_owned()),
+        _ => Incoming::Other,
+    }
+}
+
 fn scan_native(text: &[u8]) -> Option<Incoming> {
     if let Some(rest) = text.strip_prefix(b"{\"event\":\"") {
         let Some(rest) = rest.strip_prefix(b"newMessage\",\"cursor\":\"") else {
-            let known = [&b"newMessage\""[..], b"connected\""].iter().any(|n| rest.starts_with(n));
-            return (!known).then_some(Incoming::Other);
+            return (!is_of_interest(rest)).then_some(Incoming::Other);
         };
         let rest = rest.get(memchr(b'"', rest)?..)?;
         return head(rest.strip_prefix(b"\",\"data\":{")?).map(Incoming::Message);
@@ -212,7 +247,7 @@ fn scan_native(text: &[u8]) -> Option<Incoming> {
 fn scan_socketio(text: &[u8]) -> Option<Incoming> {
     if let Some(rest) = text.strip_prefix(b"42/messaging,[\"") {
         let Some(rest) = rest.strip_prefix(b"newMessage\",{") else {
-            return (!rest.starts_with(b"newMessage\"")).then_some(Incoming::Other);
+            return (!is_of_interest(rest)).then_some(Incoming::Other);
         };
         return head(rest).map(Incoming::Message);
     }
@@ -260,8 +295,13 @@ fn parse_native(text: &[u8]) -> Option<Incoming> {
     if let Some(event) = value.get("event") {
         return match event.as_str()? {
             "newMessage" => value_head(value.get("data")?).map(Incoming::Message),
-            "connected" => Some(Incoming::Ready),
-            _ => Some(Incoming::Other),
+            "connected" => {
+                let data = value.get("data")?;
+                let text = |key| data.get(key)?.as_str().map(str::to_owned);
+                let recovered = data.get("recovered").and_then(Value::as_bool).unwrap_or(false);
+                Some(Incoming::Ready(Welcome { recovered, cursor: text("cursor"), pid: None }))
+            }
+            other => Some(other_event(other)),
         };
     }
     let request = value.get("id")?.as_u64()?;
@@ -284,14 +324,18 @@ fn parse_socketio(text: &[u8]) -> Option<Incoming> {
     let rest = rest.strip_prefix(b"/messaging")?;
     let rest = rest.strip_prefix(b",").unwrap_or(rest);
     match kind {
-        b"40" => Some(Incoming::Ready),
+        b"40" => {
+            let value: Value = serde_json::from_slice(rest).ok()?;
+            let pid = value.get("pid").and_then(Value::as_str).map(str::to_owned);
+            Some(Incoming::Ready(Welcome { pid, ..Welcome::default() }))
+        }
         b"41" => Some(Incoming::Rejected("disconnected by the server".into())),
         b"44" => Some(Incoming::Rejected(String::from_utf8_lossy(rest).into_owned())),
         b"42" => {
             let value: Value = serde_json::from_slice(rest).ok()?;
             match value.get(0)?.as_str()? {
                 "newMessage" => value_head(value.get(1)?).map(Incoming::Message),
-                _ => Some(Incoming::Other),
+                other => Some(other_event(other)),
             }
         }
         b"43" => {

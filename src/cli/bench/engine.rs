@@ -6,8 +6,10 @@
 //! when to start the load and when to leave, so that the caller can look at the servers in between.
 
 mod drive;
+mod exchange;
 mod link;
 mod pacer;
+mod storm;
 mod world;
 
 use std::collections::BTreeMap;
@@ -23,7 +25,9 @@ use mio::{Poll, Token, Waker};
 use super::codec::{Id, Protocol};
 use super::verify::Objections;
 use drive::Engine;
-pub use world::Latencies;
+pub use link::upgraded;
+pub use storm::{Cut, Returns};
+pub use world::{Latencies, latencies};
 
 const WAKER: Token = Token(usize::MAX);
 
@@ -57,6 +61,8 @@ pub struct Settings {
     pub users: Vec<User>,
     pub conversations: Vec<Id>,
     pub load: Load,
+    /// Who is cut off when the window begins, if anybody.
+    pub storm: Option<Cut>,
     pub warmup: Duration,
     pub duration: Duration,
     pub content_bytes: usize,
@@ -97,6 +103,8 @@ pub struct Outcome {
     pub ack: Latencies,
     pub delivery: Latencies,
     pub refused: BTreeMap<String, u64>,
+    /// Of those who were cut off.
+    pub returns: Option<Returns>,
     pub objections: Objections,
 }
 

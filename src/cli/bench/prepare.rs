@@ -86,6 +86,29 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Clients that will be cut off, each in `each` groups of `size`, and a sender in the first of them who stays:
+    /// a sender for each `size` clients. Senders come first.
+    pub fn storm(clients: u32, each: u32, size: u32) -> Self {
+        let senders = clients.div_ceil(size);
+        let first = (0..senders).map(|sender| {
+            let from = senders + sender * size;
+            let group = from..(from + size).min(senders + clients);
+            Planned { members: std::iter::once(sender).chain(group).collect(), direct: false }
+        });
+        let mut conversations: Vec<Planned> = first.collect();
+        let quiet = Self::idle(clients, each - 1, size).conversations;
+        conversations.extend(quiet.into_iter().map(|mut planned| {
+            planned.members.iter_mut().for_each(|member| *member += senders);
+            planned
+        }));
+        let arrangement = format!(
+            "{clients} clients that are cut off, {each} groups of {size} each, {senders} senders that stay"
+        );
+        Self { conversations, senders, arrangement }
+    }
+}
+
 /// Users, with tokens and conversations.
 #[derive(Debug)]
 pub struct Prepared {
@@ -198,6 +221,7 @@ mod tests {
         assert_eq!(seats(&Plan::group(5, 1), 5), [1; 5]);
         assert_eq!(seats(&Plan::idle(100, 20, 20), 100), [20; 100]);
         assert_eq!(seats(&Plan::idle(100, 20, 2), 100), [20; 100]);
+        assert_eq!(seats(&Plan::storm(100, 3, 20), 105), [&[1; 5][..], &[3; 100][..]].concat());
         assert!(Plan::idle(50, 4, 2).conversations.iter().all(|c| c.members[0] != c.members[1]));
     }
 }

@@ -10,6 +10,9 @@ use serde::Serialize;
 use super::engine::Latencies;
 use super::metrics::Buckets;
 use super::process::{Process, Usage};
+pub use returns::Returns;
+
+mod returns;
 
 /// Everything that is printed; times are in the unit that the field's name ends with.
 #[derive(Debug, Serialize)]
@@ -36,6 +39,8 @@ pub struct Report {
     pub deliveries: Rate,
     pub ack_latency: Percentiles,
     pub delivery_latency: Percentiles,
+    /// Of those who were cut off, in a storm.
+    pub returns: Option<Returns>,
     /// `None` when nothing was sent.
     pub persistence: Option<Persistence>,
     pub stages: Vec<Stage>,
@@ -238,6 +243,16 @@ pub struct Checks {
     pub explanations: Vec<String>,
 }
 
+impl Checks {
+    /// The verdict for people.
+    pub fn words(&self) -> String {
+        if self.passed {
+            return "Every receiver got everything once, in one order.".to_owned();
+        }
+        format!("{} objections:\n{}", self.objections, self.explanations.join("\n"))
+    }
+}
+
 impl Report {
     /// The summary for people.
     pub fn table(&self) -> String {
@@ -252,6 +267,7 @@ impl Report {
             self.window_seconds
         );
         let mut parts = vec![self.flow()];
+        parts.extend(self.returns.as_ref().map(Returns::table));
         if self.ack_latency.count > 0 {
             parts.push(self.latencies());
         }
@@ -338,17 +354,13 @@ impl Report {
                 None => writeln!(text, "."),
             };
         }
-        if self.checks.passed {
-            text.push_str("Every receiver got everything once, in one order.");
-        } else {
-            let _ = writeln!(text, "{} objections:", self.checks.objections);
-            text.push_str(&self.checks.explanations.join("\n"));
-        }
+        text.push_str(&self.checks.words());
         text
     }
 }
 
-fn table(header: &[&str]) -> Table {
+/// An empty table whose columns but the first are numbers.
+pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()))

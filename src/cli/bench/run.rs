@@ -41,6 +41,7 @@ pub struct Settings {
     pub users: u32,
     pub plan: Plan,
     pub load: Load,
+    pub storm: Option<engine::Cut>,
     pub warmup: Duration,
     pub duration: Duration,
     pub content_bytes: usize,
@@ -92,6 +93,7 @@ pub async fn run(target: &Target, settings: Settings) -> anyhow::Result<Report> 
         users,
         conversations,
         load: settings.load,
+        storm: settings.storm,
         warmup: settings.warmup,
         duration: settings.duration,
         content_bytes: settings.content_bytes,
@@ -122,7 +124,8 @@ fn readers(plan: &Plan, users: &[engine::User], conversations: &[Id]) -> Readers
     conversations.iter().copied().zip(plan.conversations.iter().map(token)).collect()
 }
 
-async fn resolve(authority: &str) -> anyhow::Result<SocketAddr> {
+/// The address behind a host and port.
+pub async fn resolve(authority: &str) -> anyhow::Result<SocketAddr> {
     let mut found = lookup_host(authority).await.with_context(|| format!("no host {authority}"))?;
     found.next().with_context(|| format!("{authority} has no address"))
 }
@@ -300,6 +303,7 @@ fn summary(
         deliveries: report::Rate::new(outcome.delivered, outcome.window),
         ack_latency: (&outcome.ack).into(),
         delivery_latency: (&outcome.delivery).into(),
+        returns: outcome.returns.as_ref().map(Into::into),
         acknowledged,
         persistence,
         stages: moments.stages.iter().map(|(name, b)| report::Stage::new(name, b)).collect(),
@@ -320,7 +324,7 @@ fn cpu(processes: &[Process], moments: &Moments, counts: (u64, u64)) -> report::
 }
 
 /// A bar that counts, on standard error and only if that is a terminal.
-fn bar(length: u64, what: &str) -> ProgressBar {
+pub fn bar(length: u64, what: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len} {per_sec}");
     ProgressBar::new(length)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

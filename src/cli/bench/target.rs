@@ -23,7 +23,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// The data folder proper, beside the log: `dev` wants its folder to itself.
 const DATA: &str = "data";
 
-/// A load generator is one user to no limit of the service.
+/// Off, unless the environment says otherwise: a load generator would measure them.
 const LIMITS: [&str; 5] = [
     "RATE_LIMIT_MESSAGES_PER_SECOND",
     "RATE_LIMIT_SIGNALS_PER_SECOND",
@@ -90,12 +90,13 @@ impl Target {
         Ok(Self { base: run.url.parse()?, secret, processes: run.processes(), own: None })
     }
 
-    /// Starts `messaging dev` on a new folder in `parent`, without limits, on a free port.
-    pub async fn start(parent: &Path, most_in_group: u32) -> anyhow::Result<Self> {
+    /// Starts `messaging dev` on a new folder in `parent`, on a free port, with further settings. Limits are off
+    /// unless the environment sets them.
+    pub async fn start(parent: &Path, settings: &[(&str, String)]) -> anyhow::Result<Self> {
         let data = parent.join(format!("messaging-bench-{}", std::process::id()));
         std::fs::create_dir(&data).with_context(|| format!("cannot make {}", data.display()))?;
         let secret = uuid::Uuid::new_v4().simple().to_string().repeat(2);
-        match start_in(&data, &secret, most_in_group).await {
+        match start_in(&data, &secret, settings).await {
             Ok(own) => {
                 let run = RunFile::read(&data.join(DATA))?;
                 let (base, processes) = (run.url.parse()?, run.processes());
@@ -128,14 +129,13 @@ fn log_of(data: &Path) -> PathBuf {
     data.join("service.log")
 }
 
-async fn start_in(data: &Path, secret: &str, most_in_group: u32) -> anyhow::Result<Own> {
+async fn start_in(data: &Path, secret: &str, settings: &[(&str, String)]) -> anyhow::Result<Own> {
     let log = std::fs::File::create(log_of(data))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["dev", "--listen", "127.0.0.1:0", "--data"]).arg(data.join(DATA));
-    command.envs(LIMITS.map(|name| (name, "0"))).env("JWT_ACCESS_SECRET", secret);
-    if most_in_group > 1000 {
-        command.env("MAX_GROUP_PARTICIPANTS", most_in_group.to_string());
-    }
+    let unset = LIMITS.iter().filter(|name| std::env::var_os(name).is_none());
+    command.envs(unset.map(|name| (name, "0"))).env("JWT_ACCESS_SECRET", secret);
+    command.envs(settings.iter().map(|(name, value)| (name, value)));
     // Its own process group: Ctrl-C reaches this process only, which then stops it in order.
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     let mut child = command.process_group(0).kill_on_drop(true).spawn()?;

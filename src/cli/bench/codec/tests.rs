@@ -48,12 +48,19 @@ fn refusals_keep_their_code() {
 #[test]
 fn the_steps_of_a_connection_are_recognised() {
     let native = |text: &str| read(Protocol::Native, text.as_bytes());
-    assert_eq!(native(r#"{"event":"connected","data":{}}"#), Ok(Incoming::Ready));
-    assert_eq!(native(r#"{"event":"caughtUp","data":{}}"#), Ok(Incoming::Other));
+    let connected = r#"{"event":"connected","data":{"recovered":true,"cursor":"k.7"}}"#;
+    let welcome = Welcome { recovered: true, cursor: Some("k.7".into()), pid: None };
+    assert_eq!(native(connected), Ok(Incoming::Ready(welcome)));
+    assert_eq!(native(r#"{"event":"caughtUp","cursor":"k.7","data":{}}"#), Ok(Incoming::CaughtUp));
+    let reset = native(r#"{"event":"reset","data":{"reason":"x"}}"#);
+    assert_eq!(reset, Ok(Incoming::Missed("reset".into())));
+    assert_eq!(native(r#"{"event":"userTyping","data":{}}"#), Ok(Incoming::Other));
     assert!(native("{").unwrap_err().contains("no sense"));
     let socketio = |text: &str| read(Protocol::Socketio, text.as_bytes());
     assert_eq!(socketio(r#"0{"sid":"a"}"#), Ok(Incoming::Open));
-    assert_eq!(socketio(r#"40/messaging,{"sid":"a"}"#), Ok(Incoming::Ready));
+    let welcome = Welcome { pid: Some("p".into()), ..Welcome::default() };
+    assert_eq!(socketio(r#"40/messaging,{"sid":"a","pid":"p"}"#), Ok(Incoming::Ready(welcome)));
+    assert_eq!(socketio(r#"42/messaging,["caughtUp",{},"k.7"]"#), Ok(Incoming::CaughtUp));
     assert_eq!(socketio("2"), Ok(Incoming::Beat));
     assert_eq!(socketio(r#"42/messaging,["userTyping",{}]"#), Ok(Incoming::Other));
     assert!(socketio("9").is_err());
@@ -78,4 +85,16 @@ fn a_filled_request_is_valid_json_and_its_stamp_is_found_again() {
             uuid::Uuid::parse_str(data["clientMessageId"].as_str().unwrap()).unwrap();
         }
     }
+}
+
+#[test]
+fn whoever_comes_back_shows_its_ticket() {
+    let ticket = Ticket { cursor: "k.7".into(), pid: Some("p".into()) };
+    let native = Protocol::Native.upgrade("h", "t", Some(&ticket));
+    assert!(native.starts_with("GET /messaging/ws?cursor=k.7 HTTP/1.1\r\n"), "{native}");
+    assert!(native.contains("Authorization: Bearer t\r\n"));
+    let socketio = Protocol::Socketio.introduction("t", Some(&ticket));
+    assert_eq!(socketio, r#"40/messaging,{"pid":"p","offset":"k.7","token":"t"}"#);
+    let first = Protocol::Socketio.introduction("t", None);
+    assert_eq!(first, r#"40/messaging,{"token":"t"}"#);
 }

@@ -8,11 +8,13 @@ use anyhow::{Context, bail};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::cli::bench::frame::{self, Fill, Received};
+use crate::cli::bench::frame;
 use crate::cli::bench::verify::SeatId;
 
-use super::link::{self, Connection, Link, State};
+use super::exchange::exchange;
+use super::link::{Connection, Home, Link, State};
 use super::pacer::Pacer;
+use super::storm::Storm;
 use super::world::{Counts, Trouble, World};
 use super::{Command, Load, Milestone, Outcome, Progress, Settings, User, WAKER};
 
@@ -46,14 +48,15 @@ enum Phase {
 
 #[derive(Debug)]
 pub struct Engine {
-    settings: Settings,
-    poll: Poll,
+    pub(super) settings: Settings,
+    pub(super) poll: Poll,
     waker: Arc<mio::Waker>,
     reached: tokio::sync::mpsc::Sender<Milestone>,
     progress: Arc<Progress>,
-    world: World,
+    pub(super) world: World,
     seats: Vec<Box<[SeatId]>>,
-    connections: Vec<Connection>,
+    pub(super) connections: Vec<Connection>,
+    pub(super) storm: Option<Storm>,
     senders: Vec<usize>,
     phase: Phase,
     /// When the phase is over, or given up.
@@ -90,6 +93,7 @@ impl Engine {
         Self {
             senders: senders.collect(),
             waker: Arc::clone(waker),
+            storm: settings.storm.map(Storm::new),
             settings,
             poll,
             reached,
@@ -133,7 +137,7 @@ impl Engine {
     fn serve(&mut self, event: &Event, buffer: &mut Vec<u8>) -> anyhow::Result<()> {
         let user = event.token().0;
         let connection = &mut self.connections[user];
-        if connection.link.state == State::Closed {
+        if matches!(connection.link.state, State::Closed | State::Away) {
             return Ok(());
         }
         let ready = self.world.ready;
@@ -151,7 +155,10 @@ impl Engine {
             let text = format!("connection of user {user} to {}", self.settings.address);
             return Err(trouble).context(text);
         }
-        let link = &mut connection.link;
+        if self.try_again(user, &trouble)? {
+            return Ok(());
+        }
+        let link = &mut self.connections[user].link;
         self.poll.registry().deregister(&mut link.stream)?;
         self.world.lost(link, &trouble);
         Ok(())
@@ -161,14 +168,21 @@ impl Engine {
     fn step(&mut self) -> anyhow::Result<()> {
         let now = self.world.now;
         self.publish_progress();
+        if self.phase == Phase::Measuring && now >= self.until && self.awaits_somebody() {
+            self.until = now + LONGEST_WAIT.as_nanos() as u64;
+        }
         match self.phase {
             Phase::Connecting => self.connect(),
             Phase::Resting | Phase::Listening => {
                 self.until = now + LONGEST_WAIT.as_nanos() as u64;
                 Ok(())
             }
-            Phase::Warming | Phase::Measuring if now < self.until => self.send_due(),
+            Phase::Warming | Phase::Measuring if now < self.until => {
+                self.send_due()?;
+                self.come_back()
+            }
             Phase::Warming => {
+                self.cut()?;
                 self.world.measure_from = now;
                 self.marks[0] = (now, self.world.counts);
                 self.enter(Phase::Measuring, self.settings.duration);
@@ -217,6 +231,8 @@ impl Engine {
             let target = self.settings.users[user].target;
             let mut link = Link::open(self.settings.address, user as u32, seats, target)
                 .with_context(|| format!("cannot connect to {}", self.settings.address))?;
+            link.home =
+                self.storm.as_ref().filter(|s| s.takes(user)).map(|_| Box::<Home>::default());
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut link.stream, Token(user), interest)?;
             self.connections.push(Connection { inbox: frame::Inbox::default(), link });
@@ -306,58 +322,8 @@ impl Engine {
             ack: world.ack,
             delivery: world.delivery,
             refused: world.refused,
+            returns: self.storm.take().map(|storm| storm.returns(world.returns)),
             objections: world.verifier.finish(),
-        }
-    }
-}
-
-/// Everything that one readiness of a socket allows.
-fn exchange(
-    world: &mut World,
-    Connection { inbox, link }: &mut Connection,
-    event: &Event,
-    buffer: &mut Vec<u8>,
-    host: &str,
-    token: &str,
-) -> Result<(), Trouble> {
-    if event.is_writable() {
-        if link.state == State::Connecting && !link.upgrade(world.protocol, host, token)? {
-            return Ok(());
-        }
-        link.flush()?;
-    }
-    if !(event.is_readable() || event.is_read_closed()) || link.state == State::Connecting {
-        return Ok(());
-    }
-    loop {
-        let (valid, fill) = inbox.fill(&mut link.stream, buffer)?;
-        world.tick();
-        let bytes = &buffer[..valid];
-        let mut at = 0;
-        if link.state == State::Upgrading
-            && let Some(frames) = link::upgraded(bytes).map_err(Trouble::Rejected)?
-        {
-            at = frames;
-            link.state = State::Greeting;
-        }
-        while link.state != State::Upgrading
-            && let Some(received) = inbox.next(bytes, &mut at)?
-        {
-            match received {
-                Received::Text(text) if link.state == State::Ready => world.text(link, text)?,
-                Received::Text(text) => world.greeting(link, text, token)?,
-                Received::Ping(payload) => link.write(&frame::pong(payload))?,
-                Received::Close(code, why) => return Err(Trouble::Closed(code, why)),
-                Received::Nothing => {}
-            }
-        }
-        inbox.keep(&bytes[at..]);
-        match fill {
-            Fill::More => {}
-            // The end may lie right behind what was read, and no other event would tell.
-            Fill::Drained if event.is_read_closed() => {}
-            Fill::Drained => return Ok(()),
-            Fill::End => return Err(Trouble::Ended),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 
-use crate::cli::bench::codec::Protocol;
+use crate::cli::bench::codec::{Protocol, Ticket};
 use crate::cli::bench::frame::Inbox;
 use crate::cli::bench::verify::SeatId;
 
@@ -21,6 +21,8 @@ pub enum State {
     Upgrading,
     Greeting,
     Ready,
+    /// Cut off on purpose, to come back.
+    Away,
     Closed,
 }
 
@@ -29,6 +31,16 @@ pub enum State {
 pub struct Pending {
     pub number: u32,
     pub due: u64,
+}
+
+/// How a client that is cut off comes back.
+#[derive(Debug, Default)]
+pub struct Home {
+    pub ticket: Ticket,
+    /// From the cut until everything was caught up with.
+    pub away: bool,
+    /// When it dialled last, in the time of the run.
+    pub dialled: u64,
 }
 
 /// A connection apart from what it has read.
@@ -44,6 +56,8 @@ pub struct Link {
     /// Oldest first.
     pub pending: VecDeque<Pending>,
     pub next_number: u32,
+    /// For clients that will be cut off.
+    pub home: Option<Box<Home>>,
     outbox: Vec<u8>,
 }
 
@@ -70,8 +84,27 @@ impl Link {
             target,
             pending: VecDeque::new(),
             next_number: 0,
+            home: None,
             outbox: Vec::new(),
         })
+    }
+
+    /// Breaks the connection, without a word; what was on its way in either direction is gone.
+    pub fn cut(&mut self) -> io::Result<()> {
+        self.state = State::Away;
+        self.outbox.clear();
+        match self.stream.shutdown(std::net::Shutdown::Both) {
+            // The other side was faster.
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Begins to connect anew.
+    pub fn dial(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.stream = TcpStream::connect(address)?;
+        self.state = State::Connecting;
+        Ok(())
     }
 
     /// Asks for the upgrade once the socket is connected; `false` while it is not.
@@ -85,20 +118,10 @@ impl Link {
             Err(e) => return Err(e),
         }
         self.stream.set_nodelay(true)?;
-        let bearer = match protocol {
-            Protocol::Native => format!("Authorization: Bearer {token}\r\n"),
-            Protocol::Socketio => String::new(),
-        };
-        let path = protocol.path();
         self.state = State::Upgrading;
-        self.write(
-            format!(
-                "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: bWVzc2FnaW5nIGJlbmNoIQ==\r\n\
-                 {bearer}\r\n"
-            )
-            .as_bytes(),
-        )?;
+        let ticket = self.home.as_ref().filter(|home| home.away).map(|home| &home.ticket);
+        let request = protocol.upgrade(host, token, ticket);
+        self.write(request.as_bytes())?;
         Ok(true)
     }
 

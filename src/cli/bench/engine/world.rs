@@ -11,6 +11,7 @@ use crate::cli::bench::frame::{self, FrameError};
 use crate::cli::bench::verify::Verifier;
 
 use super::link::{Link, Pending, State};
+use super::storm::Tally;
 
 /// Messages without an answer, all connections together. A closed loop stays far below; an open loop
 /// that gets here asks for a rate that the server does not reach, and its figures would be worthless.
@@ -43,6 +44,11 @@ pub enum Trouble {
 /// Latencies in microseconds, to three digits.
 pub type Latencies = Histogram<u64>;
 
+/// An empty one.
+pub fn latencies() -> Latencies {
+    Latencies::new_with_bounds(1, MAX_LATENCY_MICROS, 3).expect("the bounds are constants")
+}
+
 /// Counters since the start of the load.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
@@ -67,6 +73,7 @@ pub struct World {
     pub delivery: Latencies,
     pub refused: BTreeMap<String, u64>,
     pub ready: usize,
+    pub returns: Tally,
     /// The time of the run, nanoseconds, as of the last read.
     pub now: u64,
     epoch: Instant,
@@ -82,9 +89,6 @@ impl World {
         senders: usize,
         content_bytes: usize,
     ) -> Self {
-        let latencies = || {
-            Latencies::new_with_bounds(1, MAX_LATENCY_MICROS, 3).expect("the bounds are constants")
-        };
         Self {
             protocol,
             verifier: Verifier::new(&conversations, senders),
@@ -97,6 +101,7 @@ impl World {
             delivery: latencies(),
             refused: BTreeMap::new(),
             ready: 0,
+            returns: Tally::default(),
             now: 0,
             epoch: instant(),
             request: Request::new(protocol, content_bytes),
@@ -133,12 +138,14 @@ impl World {
     pub fn greeting(&mut self, link: &mut Link, text: &[u8], token: &str) -> Result<(), Trouble> {
         match codec::read(self.protocol, text).map_err(Trouble::Protocol)? {
             Incoming::Open => {
-                let words = self.protocol.introduction(token);
+                let ticket = link.home.as_ref().filter(|home| home.away).map(|home| &home.ticket);
+                let words = self.protocol.introduction(token, ticket);
                 link.write(&frame::text(words.as_bytes()))?;
             }
-            Incoming::Ready => {
+            Incoming::Ready(welcome) => {
                 self.ready += 1;
                 link.state = State::Ready;
+                self.welcomed(link, &welcome);
             }
             Incoming::Rejected(why) => return Err(Trouble::Rejected(why)),
             Incoming::Beat => link.write(&frame::text(b"3"))?,
@@ -150,13 +157,22 @@ impl World {
 
     /// Handles one text frame.
     pub fn text(&mut self, link: &mut Link, text: &[u8]) -> Result<(), Trouble> {
-        match codec::read(self.protocol, text).map_err(Trouble::Protocol)? {
+        let incoming = codec::read(self.protocol, text).map_err(Trouble::Protocol)?;
+        if let Some(home) = &mut link.home {
+            home.ticket.keep(self.protocol, text);
+        }
+        match incoming {
             Incoming::Message(head) => self.message(link, &head, text),
             Incoming::Accepted(number, head) => return self.accepted(link, number, &head),
             Incoming::Refused(number, code) => return self.refused(link, number, code),
             Incoming::Rejected(why) => return Err(Trouble::Rejected(why)),
             Incoming::Beat => link.write(&frame::text(b"3"))?,
-            Incoming::Open | Incoming::Ready | Incoming::Other => {}
+            Incoming::CaughtUp => self.caught_up(link),
+            Incoming::Missed(event) => {
+                let user = link.user;
+                self.verifier.object(|| format!("user {user} was told `{event}`"));
+            }
+            Incoming::Open | Incoming::Ready(_) | Incoming::Other => {}
         }
         Ok(())
     }
@@ -171,7 +187,10 @@ impl World {
         };
         let due = verifier.received(seat, head.seq, &head.id, || Stamp::find(text));
         self.counts.delivered = verifier.delivered();
-        if let Some(due) = due.filter(|due| *due >= self.measure_from) {
+        if link.home.as_ref().is_some_and(|home| home.away) {
+            // How long it was away says nothing about the service.
+            self.returns.replayed += 1;
+        } else if let Some(due) = due.filter(|due| *due >= self.measure_from) {
             self.delivery.saturating_record(self.now.saturating_sub(due) / 1000);
         }
     }
