@@ -5,6 +5,7 @@
 
 pub mod connect;
 pub mod dead_letter;
+pub mod direct;
 pub mod error;
 pub mod log;
 pub mod progress;

@@ -31,6 +31,7 @@ pub mod limits;
 pub mod messages;
 pub mod outbox;
 pub mod reads;
+pub mod resume;
 pub mod signals;
 pub mod start;
 pub mod ws;
@@ -54,6 +55,10 @@ pub struct Settings {
     pub edit_window: Duration,
     /// The server's ping; a peer that is silent for two of them is closed.
     pub heartbeat: Duration,
+    /// What is replayed of one stretch to somebody who was away.
+    pub replay: resume::Limits,
+    /// Those who come back and have to be read from the database, at a time.
+    pub max_replays: usize,
     /// Clients of a draining node come back spread over this.
     pub drain_window: Duration,
     pub request_body_limit: usize,
@@ -85,6 +90,8 @@ pub struct Edge {
     /// Database connections that may be held while announcements are published.
     pub announcing: Semaphore,
     pub gate: ws::admission::Gate,
+    /// Turns with the database for those who were away for long.
+    pub replays: Semaphore,
     pub sampler: Sampler,
     /// Open sockets and what works for them; waited for at the end.
     pub sessions: TaskTracker,

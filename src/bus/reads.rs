@@ -29,6 +29,15 @@ pub async fn last_seq_of_all(log: &Log) -> Result<Seq, BusError> {
     Ok(info.state.last_sequence)
 }
 
+/// The first sequence that the log still holds.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer.
+pub async fn first_seq(log: &Log) -> Result<Seq, BusError> {
+    let info = log.stream.get_info().await.map_err(BusError::unavailable)?;
+    Ok(info.state.first_sequence)
+}
+
 async fn last(log: &Log, subject: &str) -> Result<Option<Seq>, BusError> {
     // Not a direct get: that may be answered by a follower, which may not have what was acknowledged.
     match log.stream.get_last_raw_message_by_subject(subject).await {

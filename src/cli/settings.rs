@@ -88,6 +88,11 @@ pub fn edge(config: &Config) -> edge::Settings {
         max_frame_bytes: limits.max_frame_bytes,
         max_queued_frames: limits.max_queued_frames,
         max_conversations_per_user: narrow(limits.max_conversations_per_user),
+        replay: edge::resume::Limits {
+            per_conversation: limits.max_replayed_per_conversation,
+            in_all: limits.max_replayed_events,
+        },
+        max_replays: limits.max_replays,
         connects_per_second: limits.connects_per_second,
         edit_window: limits.edit_window,
         heartbeat: edge::HEARTBEAT,

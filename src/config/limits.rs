@@ -20,6 +20,9 @@ pub struct Limits {
     pub max_group_participants: usize,
     pub max_queued_frames: usize,
     pub max_conversations_per_user: usize,
+    pub max_replayed_per_conversation: usize,
+    pub max_replayed_events: usize,
+    pub max_replays: usize,
     #[serde(with = "duration")]
     pub edit_window: Duration,
 }
@@ -32,6 +35,21 @@ impl Limits {
                 "limits.max_frame_bytes (MAX_FRAME_BYTES) is {}; the least is 4096, or 0 for no limit.",
                 self.max_frame_bytes
             ));
+        }
+        for (value, key, name) in [
+            (
+                self.max_replayed_per_conversation,
+                "max_replayed_per_conversation",
+                "MAX_REPLAYED_PER_CONVERSATION",
+            ),
+            (self.max_replayed_events, "max_replayed_events", "MAX_REPLAYED_EVENTS"),
+            (self.max_replays, "max_replays", "MAX_REPLAYS"),
+        ] {
+            if value == 0 {
+                problems.push(format!(
+                    "limits.{key} ({name}) is 0; what is replayed to one client needs a limit of at least 1."
+                ));
+            }
         }
         if self.max_group_participants == 1 {
             problems.push(

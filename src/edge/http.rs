@@ -10,6 +10,7 @@ mod messages;
 pub mod operators;
 mod participants;
 mod stack;
+mod sync;
 
 use std::sync::Arc;
 
@@ -53,6 +54,7 @@ fn participants_api(edge: &Arc<Edge>) -> Router<Arc<Edge>> {
         .merge(context_routes())
         .merge(participant_routes())
         .merge(message_routes())
+        .route("/sync", get(sync::since))
         .route_layer(middleware::from_fn_with_state(edge.clone(), stack::authenticate))
 }
 

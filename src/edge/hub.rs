@@ -19,6 +19,7 @@ pub mod frames;
 pub mod held;
 pub mod queue;
 pub mod registry;
+pub mod replay;
 pub mod ring;
 
 use event::Event;

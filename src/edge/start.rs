@@ -129,6 +129,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         arrivals::arrivals(parts.store.clone(), parts.settings.max_conversations_per_user);
     let (reads, committer) = reads::reads(parts.store.clone(), parts.clock.clone());
     let edge = Arc::new(Edge {
+        replays: Semaphore::new(parts.settings.max_replays),
         gate: Gate::new(parts.settings.connects_per_second),
         auth: auth::Authenticator::new(&parts.auth).await?,
         limits: limits::Limits::new(parts.limits),

@@ -20,6 +20,7 @@ use super::auth::bearer;
 use session::Session;
 
 pub mod admission;
+pub mod catch_up;
 pub mod native;
 pub mod ops;
 pub mod reply;

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bus::log::{Entry, LogEvent};
 use crate::bus::tail::seq_of;
-use crate::store::projection::{Batch, Deletion, Edit, Joined};
+use crate::store::projection::{Batch, ConversationChange, Deletion, Edit, Joined};
 use crate::wire::event::{Change, ConversationUpdated, EventKind, MessageDeleted};
 use crate::wire::objects;
 
@@ -65,18 +65,26 @@ fn add(batch: &mut Batch, event: &LogEvent) -> Result<(), String> {
                 deleted_at: stored_at(event),
             });
         }
-        EventKind::ConversationUpdated => {
-            let updated: ConversationUpdated = parse(event)?;
-            if matches!(updated.change, Change::Created | Change::ParticipantsAdded) {
-                batch.joined.push(Joined {
-                    seq: event.seq,
-                    conversation_id: event.conversation,
-                    users: updated.user_ids,
-                });
-            }
-        }
+        EventKind::ConversationUpdated => changed(batch, event)?,
         EventKind::ReactionUpdated => return Err("reactions are not known yet".to_owned()),
     }
+    Ok(())
+}
+
+fn changed(batch: &mut Batch, event: &LogEvent) -> Result<(), String> {
+    let updated: ConversationUpdated = parse(event)?;
+    let gained = match updated.change {
+        Change::Created | Change::ParticipantsAdded => Some(true),
+        Change::ParticipantsRemoved => Some(false),
+        _ => None,
+    };
+    let (seq, conversation_id) = (event.seq, event.conversation);
+    if gained == Some(true) {
+        batch.joined.push(Joined { seq, conversation_id, users: updated.user_ids.clone() });
+    }
+    let payload = String::from_utf8(event.payload.to_vec()).map_err(|cause| cause.to_string())?;
+    let users = updated.user_ids;
+    batch.conversations.push(ConversationChange { seq, conversation_id, payload, users, gained });
     Ok(())
 }
 

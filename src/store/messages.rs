@@ -21,6 +21,8 @@ macro_rules! message_columns {
     };
 }
 
+pub(super) use message_columns;
+
 /// Some of a conversation's messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {

@@ -13,6 +13,7 @@ use super::leadership::Leader;
 use super::{StoreError, execute, rows, signed};
 
 mod changes;
+mod conversations;
 mod counters;
 mod insert;
 
@@ -45,6 +46,19 @@ pub struct Joined {
     pub users: Vec<UserId>,
 }
 
+/// Something about a conversation or its participants changed.
+#[derive(Debug, Clone)]
+pub struct ConversationChange {
+    pub seq: Seq,
+    pub conversation_id: ConversationId,
+    /// The event as clients get it.
+    pub payload: String,
+    /// Those whom the change names.
+    pub users: Vec<UserId>,
+    /// Did they come? `None` when they neither came nor went.
+    pub gained: Option<bool>,
+}
+
 /// What a stretch of the log says, in the order of the log within each kind.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
@@ -52,6 +66,7 @@ pub struct Batch {
     pub edits: Vec<Edit>,
     pub deletions: Vec<Deletion>,
     pub joined: Vec<Joined>,
+    pub conversations: Vec<ConversationChange>,
     /// Everything up to here is dealt with once the batch is applied.
     pub through: Seq,
 }
@@ -122,6 +137,7 @@ impl Leader {
             counters::mark_senders(&tx, &messages, &counted).await?;
         }
         counters::mark_joined(&tx, &batch.joined, &messages).await?;
+        conversations::note(&tx, &batch.conversations).await?;
         changes::edits(&tx, &batch.edits).await?;
         changes::deletions(&tx, &batch.deletions).await?;
         tx.commit().await?;

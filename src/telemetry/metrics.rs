@@ -71,6 +71,11 @@ struct ConsumerLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabel {
+    source: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabel {
     route: String,
 }
@@ -98,6 +103,9 @@ pub struct Metrics {
     disconnects: Family<CodeLabel, Counter>,
     /// Connections closed because their outbound queue was full.
     pub queue_overflow: RealCounter,
+    /// From the admission of a client that comes back to its `caughtUp`.
+    pub resumed: Histogram,
+    replays: Family<SourceLabel, Counter>,
     /// Frames handed to sockets.
     pub frames_out: PerProtocol<RealCounter>,
     /// Events confirmed by the log.
@@ -151,6 +159,8 @@ impl Metrics {
             connects: Counter::default(),
             disconnects: Family::default(),
             queue_overflow: Counter::default(),
+            resumed: latency(),
+            replays: Family::default(),
             frames_out: PerProtocol::default(),
             published: Counter::default(),
             publish_retries: Counter::default(),
@@ -226,6 +236,16 @@ impl Metrics {
         r.register("connects", "Connections that passed authentication", self.connects.clone());
         r.register("disconnects", "Connections ended, by close code", self.disconnects.clone());
         r.register(
+            "resumed_seconds",
+            "From the admission of a client that comes back to its caughtUp",
+            self.resumed.clone(),
+        );
+        r.register(
+            "replays",
+            "Stretches replayed to clients that came back, by source; reset where that is impossible",
+            self.replays.clone(),
+        );
+        r.register(
             "queue_overflow",
             "Connections closed because their outbound queue was full",
             self.queue_overflow.clone(),
@@ -264,6 +284,11 @@ impl Metrics {
     /// Counts a connection that ended with the WebSocket close `code`.
     pub fn disconnected(&self, code: u16) {
         self.disconnects.get_or_create_owned(&CodeLabel { code: code.to_string() }).inc();
+    }
+
+    /// Counts a stretch that was replayed from `source`.
+    pub fn replayed(&self, source: &'static str) {
+        self.replays.get_or_create_owned(&SourceLabel { source }).inc();
     }
 
     /// Counts a publish that was given up with the error `code`.

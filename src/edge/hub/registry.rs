@@ -144,6 +144,11 @@ impl Registry {
         })
     }
 
+    /// The conversations of a user who is connected here.
+    pub fn conversations_of(&self, user: UserId) -> Vec<ConversationId> {
+        self.users.get(&user).and_then(|entry| entry.conversations.clone()).unwrap_or_default()
+    }
+
     /// Lets one connection hear a conversation.
     pub fn hear(&self, conversation: ConversationId, connection: &Arc<Connection>) {
         let mut receivers = self.conversations.entry(conversation).or_default();

@@ -146,6 +146,15 @@ impl Ring {
         seqs.into_iter().filter_map(|seq| self.get(seq).cloned()).collect()
     }
 
+    /// The deletions among what happened in these stretches.
+    pub fn deletions(&self, spans: &[Span]) -> Vec<Event> {
+        if self.deleted.is_empty() {
+            return Vec::new();
+        }
+        let deletion = |event: &Event| event.origin.kind == EventKind::MessageDeleted;
+        self.collect(spans).into_iter().filter(deletion).collect()
+    }
+
     /// When and where a user came or went behind `after`, in order.
     pub fn moves_of(&self, user: UserId, after: Seq) -> Vec<Move> {
         let moves = self.moves.get(&user).into_iter().flatten();

@@ -11,13 +11,13 @@ use serde_json::value::RawValue;
 use crate::edge::Edge;
 use crate::edge::hub::frames::Event;
 use crate::edge::hub::queue::Frame;
+use crate::edge::resume::{self, Start};
 use crate::telemetry::metrics::Protocol;
 use crate::wire::error::{ApiError, CloseCode};
-use crate::wire::event::Cursor;
 
-use super::ops;
 use super::reply::ReplyTo;
 use super::session::{Session, fault};
+use super::{catch_up, ops};
 
 /// The sub-protocol that the server picks.
 pub const SUBPROTOCOL: &str = "messaging.v1";
@@ -69,26 +69,33 @@ pub async fn open(
             }
         },
     };
-    let admitted = match edge.auth.authenticate(&token) {
-        Ok(caller) => Session::admit(&edge, caller, Protocol::Native).await,
-        Err(error) => Err(error),
-    };
-    let session = match admitted {
-        Ok(session) => session,
+    let (mut session, start) = match admit(&edge, &token, cursor.as_deref()).await {
+        Ok(admitted) => admitted,
         Err(error) => {
             refuse(socket, reply, &error).await;
             return None;
         }
     };
-    let greeting = connected(&session);
+    let greeting = connected(&session, start);
     socket.send(Message::Text(greeting.text.clone())).await.ok()?;
     if let Some(frame) = reply.and_then(|to| to.ok(b"{}")) {
-        session.queue(frame);
+        socket.send(Message::Text(frame.text.clone())).await.ok()?;
     }
-    if let Some(cursor) = cursor {
-        session.queue(reset(&session, &cursor));
+    if let Err(code) = catch_up::run(&mut session, &mut socket, start).await {
+        super::close(socket, code?).await;
+        return None;
     }
     Some((session, socket))
+}
+
+async fn admit(
+    edge: &Arc<Edge>,
+    token: &str,
+    cursor: Option<&str>,
+) -> Result<(Session, Start), ApiError> {
+    let caller = edge.auth.authenticate(token)?;
+    let start = resume::start(edge, cursor).await?;
+    Ok((Session::admit(edge, caller, Protocol::Native, start).await?, start))
 }
 
 /// Waits for the frame that says who it is.
@@ -120,33 +127,16 @@ async fn refuse(mut socket: WebSocket, reply: Option<ReplyTo>, error: &ApiError)
     super::close(socket, super::refusal_code(error)).await;
 }
 
-fn connected(session: &Session) -> Frame {
-    let limits = &session.edge.settings;
-    let cursor = Cursor { epoch: session.edge.hub.epoch().to_owned(), seq: session.cursor };
+fn connected(session: &Session, start: Start) -> Frame {
     let data = serde_json::json!({
         "connectionId": session.connection.id,
         "userId": session.caller.user_id,
-        "recovered": false,
-        "cursor": cursor.to_string(),
-        "heartbeatSeconds": limits.heartbeat.as_secs(),
+        "recovered": matches!(start, Start::Since(_)),
+        "cursor": catch_up::cursor(session).to_string(),
+        "heartbeatSeconds": session.edge.settings.heartbeat.as_secs(),
         "limits": session.edge.limits.stated(&session.edge.settings),
     });
-    let data = data.to_string();
-    Event::passing("connected", data.as_bytes()).frame(Protocol::Native)
-}
-
-/// What was missed is not replayed by this version: the client reloads its list.
-fn reset(session: &Session, cursor: &str) -> Frame {
-    let epoch = session.edge.hub.epoch();
-    let reason = match Cursor::parse(cursor) {
-        None => "the cursor is not one of this service",
-        Some(cursor) if cursor.epoch != epoch => "the cursor is of another epoch",
-        Some(_) => "what was missed is not replayed; reload the conversations",
-    };
-    let data = serde_json::json!({ "reason": reason }).to_string();
-    let cursor = Some((epoch, session.cursor));
-    let data = data.as_bytes();
-    Event { name: "reset", cursor, data, origin: None }.frame(Protocol::Native)
+    Event::passing("connected", data.to_string().as_bytes()).frame(Protocol::Native)
 }
 
 /// Does what a frame asks.

@@ -17,6 +17,7 @@ use crate::edge::auth::Caller;
 use crate::edge::hub::Attached;
 use crate::edge::hub::queue::Frame;
 use crate::edge::hub::registry::Connection;
+use crate::edge::resume::Start;
 use crate::telemetry::metrics::Protocol;
 use crate::wire::error::{ApiError, CloseCode};
 
@@ -41,7 +42,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Admits a user who has shown a valid token: from now on events are queued for the connection.
+    /// Admits a user who has shown a valid token: from now on events are queued for the connection, or, when
+    /// something was missed, as soon as that is replayed.
     ///
     /// # Errors
     /// `unavailable` when the database cannot say which conversations the user has.
@@ -49,6 +51,7 @@ impl Session {
         edge: &Arc<Edge>,
         mut caller: Caller,
         protocol: Protocol,
+        start: Start,
     ) -> Result<Self, ApiError> {
         let connection = Arc::new(Connection {
             id: Uuid::new_v4(),
@@ -57,7 +60,11 @@ impl Session {
             queue: edge.hub.queue(edge.settings.max_queued_frames),
         });
         // Read before anything is queued: what the cursor does not cover, the queue has.
-        let cursor = edge.tail.borrow().seq;
+        let mut cursor = edge.tail.borrow().seq;
+        if let Start::Since(seq) = start {
+            connection.queue.begin_replay();
+            cursor = seq;
+        }
         let attached = Attached::new(edge.hub.clone(), connection.clone());
         // Attached before it is loaded: what changes meanwhile is not missed.
         let admitted = edge.hub.admit(&connection, edge.settings.max_connections_per_user);

@@ -18,12 +18,13 @@ use uuid::Uuid;
 use crate::edge::Edge;
 use crate::edge::hub::frames::NAMESPACE;
 use crate::edge::hub::queue::Content;
+use crate::edge::resume::{self, Start};
 use crate::telemetry::metrics::Protocol;
 use crate::wire::error::{ApiError, CloseCode, Code};
 
-use super::ops;
 use super::reply::ReplyTo;
 use super::session::{Session, fault};
+use super::{catch_up, ops};
 
 /// Engine.IO ping and pong.
 pub const PING: &str = "2";
@@ -82,22 +83,54 @@ pub async fn open(
     });
     send(&mut socket, format!("{ENGINE_OPEN}{handshake}")).await.ok()?;
     let introduced = introduce(&edge, &mut socket, token.as_deref());
-    let session = match super::in_time(&edge, introduced).await {
-        Ok(session) => session,
+    let Introduced { mut session, start, pid } = match super::in_time(&edge, introduced).await {
+        Ok(introduced) => introduced,
         Err(code) => {
             super::close(socket, code?).await;
             return None;
         }
     };
-    let accepted = json!({ "sid": session.connection.id, "pid": Uuid::new_v4() });
+    let pid = pid.unwrap_or_else(|| new_pid(&session));
+    let accepted = json!({ "sid": session.connection.id, "pid": pid });
     send(&mut socket, format!("{CONNECT}{NAMESPACE}{accepted}")).await.ok()?;
+    if let Err(code) = catch_up::run(&mut session, &mut socket, start).await {
+        super::close(socket, code?).await;
+        return None;
+    }
     Some((session, socket))
+}
+
+/// Somebody who may come in.
+struct Introduced {
+    session: Session,
+    start: Start,
+    /// The client's own from before, when it is resumed: that is how the stock client knows.
+    pid: Option<String>,
+}
+
+/// `<random>.<cursor>`. A client names the place of its last event when it comes back; one that has not seen any
+/// comes back with this alone.
+fn new_pid(session: &Session) -> String {
+    format!("{}.{}", Uuid::new_v4().simple(), catch_up::cursor(session))
+}
+
+/// Where a client that has been here before goes on.
+fn cursor(auth: &Auth) -> Option<&str> {
+    let pid = auth.pid.as_deref()?;
+    // Without a cursor in it the identifier is not of this service, and is refused as such.
+    Some(auth.offset.as_deref().unwrap_or_else(|| pid.split_once('.').map_or("", |(_, at)| at)))
 }
 
 #[derive(Default, Deserialize)]
 struct Auth {
     #[serde(default)]
     token: Option<String>,
+    /// The session that the client had, and the last event of it that it has seen: Socket.IO's connection state
+    /// recovery.
+    #[serde(default)]
+    pid: Option<String>,
+    #[serde(default)]
+    offset: Option<String>,
 }
 
 /// Waits for a CONNECT to the name space with a valid token.
@@ -105,7 +138,7 @@ async fn introduce(
     edge: &Arc<Edge>,
     socket: &mut WebSocket,
     header_token: Option<&str>,
-) -> Result<Session, Option<CloseCode>> {
+) -> Result<Introduced, Option<CloseCode>> {
     for _ in 0..MAX_REFUSALS {
         let packet = text(socket).await?;
         if packet == ENGINE_CLOSE {
@@ -124,19 +157,26 @@ async fn introduce(
         } else {
             serde_json::from_str(auth).unwrap_or_default()
         };
-        let admitted = match auth.token.as_deref().or(header_token) {
-            Some(token) => match edge.auth.authenticate(token) {
-                Ok(caller) => Session::admit(edge, caller, Protocol::SocketIo).await,
-                Err(error) => Err(error),
-            },
-            None => Err(ApiError::new(Code::Unauthenticated, "a token is needed")),
-        };
-        match admitted {
-            Ok(session) => return Ok(session),
+        match admit(edge, auth, header_token).await {
+            Ok(introduced) => return Ok(introduced),
             Err(error) => refuse(socket, &error).await?,
         }
     }
     Err(Some(CloseCode::Unauthenticated))
+}
+
+async fn admit(
+    edge: &Arc<Edge>,
+    auth: Auth,
+    header_token: Option<&str>,
+) -> Result<Introduced, ApiError> {
+    let token = auth.token.as_deref().or(header_token);
+    let token = token.ok_or_else(|| ApiError::new(Code::Unauthenticated, "a token is needed"))?;
+    let caller = edge.auth.authenticate(token)?;
+    let start = resume::start(edge, cursor(&auth)).await?;
+    let session = Session::admit(edge, caller, Protocol::SocketIo, start).await?;
+    let pid = auth.pid.filter(|_| matches!(start, Start::Since(_)));
+    Ok(Introduced { session, start, pid })
 }
 
 /// A CONNECT without a payload may leave the comma out.

@@ -72,6 +72,21 @@ pub async fn drain(
     Ok(())
 }
 
+/// Writes what somebody missed, all of it in as few writes as it takes.
+pub async fn replay(
+    edge: &Edge,
+    connection: &Connection,
+    socket: &mut WebSocket,
+    frames: &[Frame],
+) -> Result<(), axum::Error> {
+    for frame in frames {
+        feed(socket, frame).await?;
+    }
+    socket.flush().await?;
+    edge.metrics.frames_out.of(connection.protocol).inc_by(frames.len() as u64);
+    Ok(())
+}
+
 async fn feed(socket: &mut WebSocket, frame: &Frame) -> Result<(), axum::Error> {
     socket.feed(Message::Text(frame.text.clone())).await?;
     match &frame.companion {

@@ -1,0 +1,37 @@
+//! What somebody who comes back is told, as frames.
+
+use crate::domain::ids::Seq;
+use crate::edge::hub::Hub;
+use crate::edge::hub::frames::Event;
+use crate::edge::hub::queue::Frame;
+use crate::telemetry::metrics::Protocol;
+
+use super::{Limited, Page};
+
+/// A stretch: first where too much was missed, then what happened.
+pub fn page(hub: &Hub, protocol: Protocol, page: &Page) -> Vec<Frame> {
+    let limits = page.limited.iter().map(|one| limited(protocol, one));
+    let events = page.events.iter();
+    let events =
+        events.map(|event| Event::logged(hub.epoch(), event.origin, &event.data).frame(protocol));
+    limits.chain(events).collect()
+}
+
+/// Without a cursor: until what is replayed has arrived, the old one stands.
+fn limited(protocol: Protocol, limited: &Limited) -> Frame {
+    let data = serde_json::json!(limited).to_string();
+    Event::passing("limited", data.as_bytes()).frame(protocol)
+}
+
+/// Everything up to `through` is there.
+pub fn caught_up(hub: &Hub, protocol: Protocol, through: Seq) -> Frame {
+    let cursor = Some((hub.epoch(), through));
+    Event { name: "caughtUp", cursor, data: b"{}", origin: None }.frame(protocol)
+}
+
+/// The cursor cannot be resumed from; a new one is `at`.
+pub fn reset(hub: &Hub, protocol: Protocol, at: Seq, reason: &str) -> Frame {
+    let data = serde_json::json!({ "reason": reason }).to_string();
+    let cursor = Some((hub.epoch(), at));
+    Event { name: "reset", cursor, data: data.as_bytes(), origin: None }.frame(protocol)
+}
