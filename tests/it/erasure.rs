@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use async_nats::HeaderMap;
-use async_nats::jetstream;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -106,13 +104,7 @@ async fn an_edit_in_the_log_behind_a_deletion_is_erased_and_changes_nothing() {
     late["content"] = "needle".into();
     late["isEdited"] = true.into();
     late["editedAt"] = message["createdAt"].clone();
-    let context = jetstream::new(world.nats.client().await);
-    let mut headers = HeaderMap::new();
-    headers.insert("Event", "messageUpdated");
-    let text = direct.to_string();
-    let subject = format!("chat.{}.{text}", &text[text.len() - 2..]);
-    let sent = context.publish_with_headers(subject, headers, late.to_string().into()).await;
-    let place = sent.expect("sent").await.expect("stored").sequence;
+    let place = world.put_into_log(direct, "messageUpdated", &late).await;
     world.erased(place).await;
     for node in world.nodes() {
         let now = node.rest(&ben).get(&path).await.expect(200);

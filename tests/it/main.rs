@@ -23,6 +23,7 @@ mod persister;
 mod poison;
 mod readme;
 mod rest;
+mod resume;
 mod serve;
 mod socketio;
 mod ws;

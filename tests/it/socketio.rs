@@ -2,6 +2,7 @@
 
 mod acks;
 mod events;
+mod recovery;
 mod transport;
 
 use std::time::Duration;

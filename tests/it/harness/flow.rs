@@ -154,6 +154,17 @@ impl World {
         tokio::time::timeout(PATIENCE, all.collect()).await.expect("the log can be read")
     }
 
+    /// Puts an event into the log as nobody but a node does, and returns its place.
+    pub async fn put_into_log(&self, conversation: Uuid, kind: &str, data: &Value) -> u64 {
+        let context = jetstream::new(self.nats.client().await);
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Event", kind);
+        let text = conversation.to_string();
+        let subject = format!("chat.{}.{text}", &text[text.len() - 2..]);
+        let sent = context.publish_with_headers(subject, headers, data.to_string().into()).await;
+        sent.expect("sent").await.expect("stored").sequence
+    }
+
     /// Waits until the log no longer holds what was stored at a sequence.
     pub async fn erased(&self, seq: u64) {
         let log = self.log().await;

@@ -94,6 +94,11 @@ impl Ws {
         &self.events
     }
 
+    /// Takes the oldest frame that came while something else was awaited.
+    pub fn take_kept(&mut self) -> Option<Value> {
+        self.events.pop_front()
+    }
+
     /// Takes out the events of that name that have come before what was awaited last.
     pub fn take_events(&mut self, name: &str) -> Vec<Value> {
         let all: Vec<Value> = self.events.drain(..).collect();

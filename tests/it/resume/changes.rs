@@ -1,0 +1,109 @@
+//! Edits and deletions while away.
+
+use serde_json::{Value, json};
+
+use super::{NO_RING, SOURCES, Scene, Source, comes_back};
+use crate::harness::World;
+use crate::harness::flow::{UNPACED, id_of, place_of};
+
+#[tokio::test]
+async fn older_messages_are_brought_up_to_date() {
+    for source in SOURCES {
+        let mut scene = Scene::start(source).await;
+        let mut ada = scene.world.node().ws(&scene.ada).await;
+        let edited = ada.say(scene.group, "first").await;
+        let deleted = ada.say(scene.group, "to be deleted").await;
+        let cursor = scene.ben_leaves().await;
+        for content in ["second", "third"] {
+            edit(&scene, &edited, content).await;
+        }
+        delete(&scene, &deleted).await;
+        let back = scene.comes_back(&cursor).await;
+        let updates = back.all("messageUpdated");
+        assert_eq!(updates.last().expect("an update")["content"], "third", "{source:?}");
+        assert_eq!(place_of(updates[0]), place_of(&edited));
+        if source == Source::Postgres {
+            assert_eq!(updates.len(), 1, "as it is now, and not how it came to that");
+        }
+        let deletions = back.all("messageDeleted");
+        assert_eq!(deletions.len(), 1);
+        assert_eq!(deletions[0]["messageId"], deleted["id"]);
+        assert_eq!(deletions[0]["seq"], deleted["seq"]);
+        assert_eq!(back.names().last(), Some(&"messageDeleted"), "in the order of the log");
+    }
+}
+
+#[tokio::test]
+async fn deleted_content_never_comes_back() {
+    for source in SOURCES {
+        let mut scene = Scene::start(source).await;
+        let mut ada = scene.world.node().ws(&scene.ada).await;
+        let quoted = ada.say(scene.group, "an older secret").await;
+        let cursor = scene.ben_leaves().await;
+        let secret = ada.say(scene.group, "the secret").await;
+        let reply = json!({
+            "conversationId": scene.group, "content": "a reply", "replyToMessageId": quoted["id"],
+        });
+        let reply = ada.request("sendMessage", reply).await.expect("accepted")["message"].take();
+        assert_eq!(reply["replyTo"]["content"], "an older secret");
+        edit(&scene, &secret, "still the secret").await;
+        for message in [&secret, &quoted] {
+            delete(&scene, message).await;
+        }
+        let back = scene.comes_back(&cursor).await;
+        let text = format!("{:?}", back.frames);
+        assert!(!text.contains("secret"), "{source:?}: {text}");
+        let news = back.all("newMessage");
+        assert_eq!(id_of(news[0]), id_of(&secret), "it stays in its place");
+        assert_eq!((&news[0]["isDeleted"], &news[0]["content"]), (&json!(true), &json!("")));
+        assert_eq!(id_of(news[1]), id_of(&reply));
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_never_had_a_deleted_message_shows_its_tombstone_all_the_same() {
+    for settings in [UNPACED.to_vec(), [UNPACED, &[NO_RING]].concat()] {
+        let mut world = World::start_with(&settings).await;
+        let (ada, ben) = (world.user("Ada"), world.user("Ben"));
+        let group =
+            crate::harness::flow::open_group(&world.node().rest(&ada), &[ben.clone()]).await;
+        let cursor = super::cursor_of(&world.node().ws(&ben).await.connected);
+        let mut writer = world.node().ws(&ada).await;
+        let gone = writer.say(group, "the secret").await;
+        writer.request("deleteMessage", json!({"messageId": gone["id"]})).await.expect("deleted");
+        writer.say(group, "what stays").await;
+        world.erased(gone["seq"].as_u64().expect("a place")).await;
+        let fresh = world.add_node(&settings).await;
+        let back = comes_back(&world.nodes()[fresh], &ben, &cursor).await;
+        assert_eq!(back.contents(), ["", "what stays"]);
+        assert_eq!(back.all("newMessage")[0]["isDeleted"], true);
+    }
+}
+
+/// As Ada's app does it; where there is no persister, as her node would put it into the log.
+async fn edit(scene: &Scene, message: &Value, content: &str) {
+    if scene.source == Source::Log {
+        let mut edited = message.clone();
+        let fields = edited.as_object_mut().expect("an object");
+        fields.insert("content".into(), content.into());
+        fields.insert("editedAt".into(), fields["createdAt"].clone());
+        fields.insert("isEdited".into(), true.into());
+        scene.world.put_into_log(scene.group, "messageUpdated", &edited).await;
+        return;
+    }
+    let body = json!({"content": content});
+    let path = format!("/messages/{}", id_of(message));
+    scene.world.node().rest(&scene.ada).put(&path, body).await.expect(200);
+}
+
+async fn delete(scene: &Scene, message: &Value) {
+    if scene.source == Source::Log {
+        let deleted = json!({
+            "messageId": message["id"], "conversationId": scene.group, "seq": message["seq"],
+        });
+        scene.world.put_into_log(scene.group, "messageDeleted", &deleted).await;
+        return;
+    }
+    let path = format!("/messages/{}", id_of(message));
+    scene.world.node().rest(&scene.ada).delete(&path).await.expect(200);
+}
