@@ -32,6 +32,7 @@ pub mod messages;
 pub mod outbox;
 pub mod reads;
 pub mod resume;
+pub mod rounds;
 pub mod signals;
 pub mod start;
 pub mod ws;
@@ -79,6 +80,7 @@ pub struct Edge {
     pub log: Log,
     /// The connection for signals.
     pub signals: bus::Client,
+    pub heads: freshness::Heads,
     pub arrivals: arrivals::Arrivals,
     pub reads: reads::Reads,
     pub typing: signals::Typing,

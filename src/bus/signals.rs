@@ -1,4 +1,4 @@
-//! Signals: typing and reads, at most once, never stored, never in the way of messages.
+//! Signals: typing, reads and deliveries, at most once, never stored, never in the way of messages.
 
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
@@ -11,8 +11,8 @@ use crate::wire::subjects;
 
 use super::BusError;
 
-/// Only this user's connections receive the signal.
-const ONLY_HEADER: &str = "Only-User";
+/// Only the connections of these users receive the signal: their ids, separated by commas.
+const ONLY_HEADER: &str = "Only-Users";
 /// This connection does not receive it: it is where the signal comes from.
 const EXCEPT_HEADER: &str = "Except-Connection";
 
@@ -22,7 +22,8 @@ pub struct Signal {
     pub conversation: ConversationId,
     /// The event's name on the wire.
     pub event: String,
-    pub only_user: Option<UserId>,
+    /// Nobody else receives it; empty: everybody who hears the conversation does.
+    pub only_users: Vec<UserId>,
     pub except_connection: Option<Uuid>,
     /// The event's data as clients see it.
     pub payload: Bytes,
@@ -39,8 +40,8 @@ pub async fn send(client: &Client, signal: Signal) -> Result<(), BusError> {
     }
     let mut headers = HeaderMap::new();
     headers.insert(EVENT_HEADER, signal.event.as_str());
-    if let Some(user) = signal.only_user {
-        headers.insert(ONLY_HEADER, user.to_string().as_str());
+    if !signal.only_users.is_empty() {
+        headers.insert(ONLY_HEADER, joined(&signal.only_users).as_str());
     }
     if let Some(connection) = signal.except_connection {
         headers.insert(EXCEPT_HEADER, connection.to_string().as_str());
@@ -69,12 +70,43 @@ pub async fn follow(client: &Client, mut receive: impl FnMut(Signal)) -> Result<
 
 fn decode(message: &async_nats::Message) -> Option<Signal> {
     let headers = message.headers.as_ref()?;
-    let id = |name: &str| headers.get(name).and_then(|v| Uuid::try_parse(v.as_str()).ok());
+    let except = headers.get(EXCEPT_HEADER).map(|id| Uuid::try_parse(id.as_str()));
+    let only_users = headers.get(ONLY_HEADER).map_or(Some(Vec::new()), |ids| split(ids.as_str()));
     Some(Signal {
         conversation: subjects::conversation_of(&message.subject)?,
         event: headers.get(EVENT_HEADER)?.as_str().to_owned(),
-        only_user: id(ONLY_HEADER),
-        except_connection: id(EXCEPT_HEADER),
+        only_users: only_users?,
+        except_connection: except.transpose().ok()?,
         payload: message.payload.clone(),
     })
+}
+
+fn joined(users: &[UserId]) -> String {
+    let mut text = String::with_capacity(users.len() * 37);
+    for user in users {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(user.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+    }
+    text
+}
+
+/// One that cannot be read makes all of them unreadable: a signal for few must not become one for everybody.
+fn split(text: &str) -> Option<Vec<UserId>> {
+    text.split(',').map(|id| Uuid::try_parse(id).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receivers_read_back_and_broken_ones_are_never_everybody() {
+        let users = vec![Uuid::from_u128(1), Uuid::from_u128(2)];
+        assert_eq!(split(&joined(&users)), Some(users));
+        for broken in ["", "x", "00000000-0000-0000-0000-000000000001,"] {
+            assert_eq!(split(broken), None, "{broken}");
+        }
+    }
 }

@@ -6,23 +6,62 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::log::Log;
 use crate::bus::{BusError, reads};
 use crate::domain::ids::{ConversationId, Seq};
 
 use super::Edge;
+use super::rounds::{Rounds, Size, Work, rounds};
 
 /// The longest wait. The persister's lag is some 50 ms under load; after two seconds it is not running, and
 /// what is there is better than nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Waits until Postgres has what the log holds of a conversation now.
-pub async fn conversation(edge: &Edge, conversation: ConversationId) {
-    settle(edge, reads::last_seq(&edge.log, conversation).await).await;
+/// Whoever asks while one answer is on its way shares the next: at a round trip of half a millisecond, thousands of
+/// reads a second are some hundred requests. As many may wait as connections do in a storm.
+const SIZE: Size = Size { round: 1024, at_once: 1, waiting: 4 * 1024 };
+
+/// Where the last sequence of the whole log is asked for.
+pub struct Heads {
+    rounds: Rounds<(), Result<Seq, BusError>>,
 }
 
-/// Waits until Postgres has all that the log holds now.
-pub async fn everything(edge: &Edge) {
-    settle(edge, reads::last_seq_of_all(&edge.log).await.map(Some)).await;
+/// The work behind [`Heads`].
+pub struct Asker {
+    work: Work<(), Result<Seq, BusError>>,
+    log: Log,
+}
+
+/// Makes both ends.
+pub fn heads(log: Log) -> (Heads, Asker) {
+    let (rounds, work) = rounds(SIZE);
+    (Heads { rounds }, Asker { work, log })
+}
+
+impl Asker {
+    /// Serves until cancelled.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { work, log } = self;
+        work.run(stop, async |asked| {
+            let last = reads::last_seq_of_all(&log).await;
+            vec![last; asked.len()]
+        })
+        .await;
+    }
+}
+
+/// Waits until Postgres has what the log holds of a conversation now. Returns whether it has.
+pub async fn conversation(edge: &Edge, conversation: ConversationId) -> bool {
+    settle(edge, reads::last_seq(&edge.log, conversation).await).await
+}
+
+/// Waits until Postgres has all that the log holds now. Returns whether it has.
+pub async fn everything(edge: &Edge) -> bool {
+    let last = edge.heads.rounds.ask(()).await;
+    let last = last.unwrap_or_else(|| Err(BusError::unavailable("the node is leaving")));
+    settle(edge, last.map(Some)).await
 }
 
 /// Waits until Postgres has the event at `seq`. Returns whether it has.
@@ -36,17 +75,20 @@ pub async fn sequence(edge: &Edge, seq: Seq) -> bool {
     edge.store.progress().await.is_ok_and(|progress| progress.last_seq >= seq)
 }
 
-async fn settle(edge: &Edge, last: Result<Option<Seq>, BusError>) {
+async fn settle(edge: &Edge, last: Result<Option<Seq>, BusError>) -> bool {
     match last {
         Ok(Some(seq)) => {
-            if !sequence(edge, seq).await {
+            let is_there = sequence(edge, seq).await;
+            if !is_there {
                 tracing::warn!(seq, "Postgres is behind; answering with what it has");
             }
+            is_there
         }
-        Ok(None) => {}
+        Ok(None) => true,
         // Without NATS nothing new is acknowledged either; what Postgres has is what can be shown.
         Err(cause) => {
-            tracing::warn!(%cause, "cannot ask the log how far it is; answering all the same")
+            tracing::warn!(%cause, "cannot ask the log how far it is; answering all the same");
+            false
         }
     }
 }

@@ -112,7 +112,7 @@ impl Hub {
         }
     }
 
-    /// Passes a signal on to those who hear the conversation, or to the one user that it names.
+    /// Passes a signal on to those who hear the conversation, or to the users that it names.
     pub fn signal(&self, signal: &Signal) {
         let event = frames::Event::passing(&signal.event, &signal.payload);
         let mut shared = Shared::default();
@@ -122,9 +122,13 @@ impl Hub {
                 self.count(connection.queue.send(frame));
             }
         };
-        match signal.only_user {
-            Some(user) => self.registry.connections_of(user, pass_on),
-            None => self.registry.receivers(signal.conversation, pass_on),
+        if signal.only_users.is_empty() {
+            self.registry.receivers(signal.conversation, pass_on);
+        } else {
+            let mut pass_on = pass_on;
+            for user in &signal.only_users {
+                self.registry.connections_of(*user, &mut pass_on);
+            }
         }
     }
 

@@ -278,7 +278,7 @@ async fn current(edge: &Edge, user: UserId, id: MessageId) -> Result<(Message, R
         Some((message, _)) => freshness::conversation(edge, message.conversation_id).await,
         // It may have been acknowledged a moment ago.
         None => freshness::everything(edge).await,
-    }
+    };
     match load().await? {
         Some((message, Some(role))) => Ok((message, role)),
         _ => Err(ApiError::message_not_found()),

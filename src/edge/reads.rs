@@ -1,7 +1,5 @@
 //! Read markers, many at a time: group commit on the edge, answered after the commit.
 
-use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::signals::Signal;
@@ -13,72 +11,56 @@ use crate::wire::error::ApiError;
 use crate::wire::event::MessageRead;
 
 use super::auth::Caller;
+use super::rounds::{Rounds, Size, Work, rounds};
 use super::{Edge, freshness, signals};
 
-/// Markers of one commit. A statement for 500 takes some 10 ms.
-const ROUND: usize = 500;
-/// Markers that may wait: four commits.
-const WAITING: usize = 4 * ROUND;
+/// A statement for 500 markers takes some 10 ms. Two at once, so that one is being gathered and executed while the
+/// other waits for the disk. Four full rounds that wait are as much as may be answered within 30 ms.
+const SIZE: Size = Size { round: 500, at_once: 2, waiting: 4 * 500 };
 
 /// The database could not be reached.
 struct Unreachable;
 
-type Waiting = (MarkRead, oneshot::Sender<Result<MarkOutcome, Unreachable>>);
+type Marked = Result<MarkOutcome, Unreachable>;
 
 /// Where requests hand their markers in.
 pub struct Reads {
-    queue: mpsc::Sender<Waiting>,
+    rounds: Rounds<MarkRead, Marked>,
 }
 
 /// The work behind [`Reads`].
 pub struct Committer {
-    queue: mpsc::Receiver<Waiting>,
+    work: Work<MarkRead, Marked>,
     store: Store,
     clock: SharedClock,
 }
 
 /// Makes both ends.
 pub fn reads(store: Store, clock: SharedClock) -> (Reads, Committer) {
-    let (sender, queue) = mpsc::channel(WAITING);
-    (Reads { queue: sender }, Committer { queue, store, clock })
+    let (rounds, work) = rounds(SIZE);
+    (Reads { rounds }, Committer { work, store, clock })
 }
 
 impl Committer {
     /// Serves until cancelled; what was handed in by then is committed.
-    pub async fn run(mut self, stop: CancellationToken) {
-        let mut round = Vec::with_capacity(ROUND);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => self.queue.close(),
-                gathered = self.queue.recv_many(&mut round, ROUND) => if gathered == 0 { return },
-            }
-            self.commit(&mut round).await;
-        }
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { work, store, clock } = self;
+        work.run(stop, |marks| commit(store.clone(), clock.clone(), marks)).await;
     }
+}
 
-    async fn commit(&self, round: &mut Vec<Waiting>) {
-        if round.is_empty() {
-            return;
-        }
-        let (marks, replies): (Vec<_>, Vec<_>) = round.drain(..).unzip();
-        match self.store.mark_read(&marks, self.clock.now()).await {
-            Ok(outcomes) => {
-                for (outcome, reply) in outcomes.into_iter().zip(replies) {
-                    // The request may have been given up meanwhile.
-                    let _ = reply.send(Ok(outcome));
-                }
-            }
-            Err(cause) => {
-                tracing::warn!(%cause, markers = marks.len(), "read markers could not be written");
-                for reply in replies {
-                    let _ = reply.send(Err(Unreachable));
-                }
-            }
+async fn commit(store: Store, clock: SharedClock, marks: Vec<MarkRead>) -> Vec<Marked> {
+    match store.mark_read(&marks, clock.now()).await {
+        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+        Err(cause) => {
+            tracing::warn!(%cause, markers = marks.len(), "read markers could not be written");
+            marks.iter().map(|_| Err(Unreachable)).collect()
         }
     }
 }
 
-/// Marks a conversation as read up to a message, by default the newest, and tells the others.
+/// Marks a conversation as read up to a message, by default the newest, tells the others, and returns how many
+/// messages are unread then. Whatever was acknowledged when the request began counts in both.
 ///
 /// # Errors
 /// `not_a_participant`, `not_found` for a message that is not there, `unavailable`.
@@ -90,35 +72,20 @@ pub async fn mark_read(
 ) -> Result<u64, ApiError> {
     let mark =
         MarkRead { conversation_id: conversation, user_id: caller.user_id, message_id: message };
-    if message.is_none() {
-        // "The newest" includes what was acknowledged a moment ago.
-        freshness::conversation(edge, conversation).await;
-    }
-    let outcome = match commit(edge, mark).await? {
-        MarkOutcome::NoSuchMessage => {
-            freshness::conversation(edge, conversation).await;
-            commit(edge, mark).await?
-        }
-        outcome => outcome,
-    };
-    match outcome {
-        MarkOutcome::NotAParticipant => Err(ApiError::not_a_participant()),
-        MarkOutcome::NoSuchMessage => Err(ApiError::message_not_found()),
-        MarkOutcome::Marked(marker) => {
+    let is_fresh = freshness::everything(edge).await;
+    match edge.reads.rounds.ask(mark).await {
+        Some(Ok(MarkOutcome::Marked(marker))) => {
             if marker.advanced {
                 announce(edge, caller.user_id, conversation, &marker).await;
             }
             Ok(marker.unread_count)
         }
-    }
-}
-
-async fn commit(edge: &Edge, mark: MarkRead) -> Result<MarkOutcome, ApiError> {
-    let (reply, answer) = oneshot::channel();
-    edge.reads.queue.send((mark, reply)).await.map_err(|_| ApiError::unavailable())?;
-    match answer.await {
-        Ok(Ok(outcome)) => Ok(outcome),
-        Ok(Err(Unreachable)) | Err(_) => Err(ApiError::unavailable()),
+        Some(Ok(MarkOutcome::NotAParticipant)) => Err(ApiError::not_a_participant()),
+        Some(Ok(MarkOutcome::NoSuchMessage)) if is_fresh => Err(ApiError::message_not_found()),
+        // It may be on its way to Postgres.
+        Some(Ok(MarkOutcome::NoSuchMessage) | Err(Unreachable)) | None => {
+            Err(ApiError::unavailable())
+        }
     }
 }
 
@@ -130,12 +97,11 @@ async fn announce(edge: &Edge, user: UserId, conversation: ConversationId, marke
         seq: marker.seq,
         read_at: edge.clock.now(),
     };
-    let payload = match serde_json::to_vec(&read) {
-        Ok(json) => Bytes::from(json),
-        Err(cause) => return tracing::error!(%cause, "a read signal cannot be written"),
-    };
-    let event = "messageRead".to_owned();
-    let signal = Signal { conversation, event, only_user: None, except_connection: None, payload };
-    signals::send(edge, signal).await;
+    if let Some(payload) = signals::json(&read) {
+        let event = "messageRead".to_owned();
+        let only_users = Vec::new();
+        let signal = Signal { conversation, event, only_users, except_connection: None, payload };
+        signals::send(edge, signal).await;
+    }
     signals::own_read(edge, user, conversation, marker).await;
 }

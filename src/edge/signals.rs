@@ -95,7 +95,8 @@ async fn announce_typing(
     let Some(payload) = json(&typing) else { return };
     let event = "userTyping".to_owned();
     let except_connection = Some(connection);
-    send(edge, Signal { conversation, event, only_user: None, except_connection, payload }).await;
+    send(edge, Signal { conversation, event, only_users: Vec::new(), except_connection, payload })
+        .await;
 }
 
 /// Tells a user's devices that they have read on one of them. It carries only what changed: reads are frequent,
@@ -135,10 +136,11 @@ pub async fn own_change(edge: &Edge, user: UserId, conversation: ConversationId,
 
 fn own(user: UserId, conversation: ConversationId, payload: Bytes) -> Signal {
     let event = EventKind::ConversationUpdated.as_str().to_owned();
-    Signal { conversation, event, only_user: Some(user), except_connection: None, payload }
+    Signal { conversation, event, only_users: vec![user], except_connection: None, payload }
 }
 
-fn json(body: &impl Serialize) -> Option<Bytes> {
+/// The payload of a signal.
+pub(super) fn json(body: &impl Serialize) -> Option<Bytes> {
     serde_json::to_vec(body)
         .inspect_err(|cause| tracing::error!(%cause, "a signal cannot be written"))
         .ok()

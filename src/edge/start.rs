@@ -33,7 +33,7 @@ use super::hub::registry::Connection;
 use super::hub::ring::{self, Ring};
 use super::hub::{Fanout, Hub};
 use super::ws::admission::Gate;
-use super::{Edge, Settings, arrivals, auth, http, limits, outbox, reads, signals};
+use super::{Edge, Settings, arrivals, auth, freshness, http, limits, outbox, reads, signals};
 
 /// What the edge is built from.
 pub struct Parts {
@@ -104,6 +104,7 @@ struct Work {
     tail_from: Seq,
     tail_status: watch::Sender<tail::Status>,
     persisted: watch::Sender<Seq>,
+    asker: freshness::Asker,
     loader: arrivals::Loader,
     committer: reads::Committer,
 }
@@ -127,6 +128,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
     let (persisted, persisted_seen) = watch::channel(progress.last_seq);
     let (arrivals, loader) =
         arrivals::arrivals(parts.store.clone(), parts.settings.max_conversations_per_user);
+    let (heads, asker) = freshness::heads(log.clone());
     let (reads, committer) = reads::reads(parts.store.clone(), parts.clock.clone());
     let edge = Arc::new(Edge {
         replays: Semaphore::new(parts.settings.max_replays),
@@ -143,6 +145,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         publisher,
         log,
         signals: reading,
+        heads,
         arrivals,
         reads,
         typing: signals::Typing::default(),
@@ -164,6 +167,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         tail_from,
         tail_status,
         persisted,
+        asker,
         loader,
         committer,
     };
@@ -192,6 +196,7 @@ impl Work {
                 stoppable(&last, bus::signals::follow(&edge.signals, pass_on)).await
             }
         });
+        lifecycle.spawn_critical("log heads", self.asker.run(last.clone()));
         lifecycle.spawn_critical("arrivals", self.loader.run(last.clone()));
         lifecycle.spawn_critical("read markers", self.committer.run(last.clone()));
         let soft = &lifecycle.soft;

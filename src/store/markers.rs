@@ -33,7 +33,7 @@ pub enum MarkOutcome {
 /// Where a marker stands afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marker {
-    /// Did this request move it? Of several for the same marker in a batch, the furthest one did.
+    /// Did this request move it? Of several for the same marker in a batch, the first of the furthest ones did.
     pub advanced: bool,
     /// 0 in an empty conversation.
     pub seq: Seq,
@@ -52,7 +52,7 @@ WITH items AS (
     FROM conversation_participants p
     WHERE (p.conversation_id, p.user_id) IN (SELECT conversation_id, user_id FROM items)
     ORDER BY p.conversation_id, p.user_id
-    FOR UPDATE
+    FOR NO KEY UPDATE
 ), targets AS (
     SELECT i.n, i.conversation_id, i.user_id, c.message_count,
            CASE WHEN i.message_id IS NULL THEN c.last_message_seq ELSE m.seq END AS seq,
@@ -62,26 +62,26 @@ WITH items AS (
     JOIN conversations c ON c.id = i.conversation_id
     LEFT JOIN messages m ON m.id = i.message_id AND m.conversation_id = i.conversation_id
 ), furthest AS (
-    SELECT DISTINCT ON (conversation_id, user_id) conversation_id, user_id, seq, counter, message_id
+    SELECT DISTINCT ON (conversation_id, user_id) n, conversation_id, user_id, seq, counter, message_id
     FROM targets WHERE seq IS NOT NULL
-    ORDER BY conversation_id, user_id, seq DESC
+    ORDER BY conversation_id, user_id, seq DESC, n
 ), moved AS (
     UPDATE conversation_participants p
     SET last_read_seq = f.seq, last_read_counter = GREATEST(p.last_read_counter, f.counter),
         last_read_message_id = f.message_id, last_read_at = $4
     FROM furthest f JOIN locked l USING (conversation_id, user_id)
     WHERE p.conversation_id = f.conversation_id AND p.user_id = f.user_id AND p.last_read_seq < f.seq
-    RETURNING p.conversation_id, p.user_id, p.last_read_seq, p.last_read_counter, p.last_read_message_id
+    RETURNING f.n, p.conversation_id, p.user_id, p.last_read_seq, p.last_read_counter, p.last_read_message_id
 )
-SELECT i.n, l.user_id IS NOT NULL AS participates, t.seq IS NOT NULL AS found,
-       COALESCE(moved.last_read_seq = t.seq, false) AS advanced,
+SELECT l.user_id IS NOT NULL AS participates, t.seq IS NOT NULL AS found,
+       COALESCE(moved.n = i.n, false) AS advanced,
        COALESCE(moved.last_read_seq, l.last_read_seq, 0) AS seq,
        CASE WHEN moved.user_id IS NULL THEN l.last_read_message_id ELSE moved.last_read_message_id END AS message_id,
        GREATEST(t.message_count - COALESCE(moved.last_read_counter, l.last_read_counter), 0) AS unread_count
 FROM items i
-LEFT JOIN locked l USING (conversation_id, user_id)
-LEFT JOIN moved USING (conversation_id, user_id)
-LEFT JOIN targets t USING (n)
+LEFT JOIN locked l ON l.conversation_id = i.conversation_id AND l.user_id = i.user_id
+LEFT JOIN moved ON moved.conversation_id = i.conversation_id AND moved.user_id = i.user_id
+LEFT JOIN targets t ON t.n = i.n
 ORDER BY i.n";
 
 impl Store {

@@ -16,6 +16,7 @@ mod erasure;
 mod fresh;
 mod harness;
 mod malformed;
+mod markers;
 mod membership_counts;
 mod order;
 mod outbox;

@@ -67,10 +67,14 @@ pub async fn message(
     let load =
         || async { edge.store.message_with_role(id, caller.user_id).await.map_err(store_error) };
     match load().await? {
-        Some((message, Some(_))) => freshness::conversation(edge, message.conversation_id).await,
+        Some((message, Some(_))) => {
+            freshness::conversation(edge, message.conversation_id).await;
+        }
         Some((_, None)) => return Err(ApiError::message_not_found()),
         // It may have been acknowledged a moment ago.
-        None => freshness::everything(edge).await,
+        None => {
+            freshness::everything(edge).await;
+        }
     }
     let Some((message, Some(_))) = load().await? else {
         return Err(ApiError::message_not_found());

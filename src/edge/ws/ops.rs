@@ -68,7 +68,7 @@ async fn dispatch(session: &mut Session, to: &ReplyTo, op: &str, data: &str) -> 
             json(&OneMessage { message: &message })
         }
         "typing" => Box::pin(typing(session, parse(data.as_bytes())?)).await,
-        "markAsRead" => Box::pin(mark_as_read(session, parse(data.as_bytes())?)).await,
+        "markAsRead" => mark_as_read(session, to, parse(data.as_bytes())?).await,
         "joinConversation" => hear(session, parse(data.as_bytes())?, true).await,
         "leaveConversation" => hear(session, parse(data.as_bytes())?, false).await,
         "refreshToken" => refresh(session, parse(data.as_bytes())?).await,
@@ -240,11 +240,28 @@ async fn typing(session: &Session, asked: IsTyping) -> Outcome {
     Ok(Answer::Empty)
 }
 
-async fn mark_as_read(session: &Session, asked: Mark) -> Outcome {
+/// The commit is awaited on the side: meanwhile the connection hears and sends, however slow Postgres is.
+async fn mark_as_read(session: &Session, to: &ReplyTo, asked: Mark) -> Outcome {
     session.edge.limits.signal(session.caller.user_id)?;
-    let Mark { conversation_id, message_id } = asked;
-    let unread = reads::mark_read(&session.edge, &session.caller, conversation_id, message_id);
-    json(&serde_json::json!({ "unreadCount": unread.await? }))
+    let permit = session.marking.clone().acquire_owned().await;
+    let permit = permit.map_err(|_| ApiError::unavailable())?;
+    let (edge, caller, to) = (session.edge.clone(), session.caller.clone(), to.clone());
+    let connection = session.connection.clone();
+    session.edge.sessions.spawn(async move {
+        let marked = reads::mark_read(&edge, &caller, asked.conversation_id, asked.message_id);
+        let reply = match marked.await {
+            Ok(unread) => to.ok(format!("{{\"unreadCount\":{unread}}}").as_bytes()),
+            Err(error) => {
+                edge.metrics.error(error.code.as_str());
+                to.error(&error)
+            }
+        };
+        if let Some(frame) = reply {
+            connection.queue.send(frame);
+        }
+        drop(permit);
+    });
+    Ok(Answer::Later)
 }
 
 async fn hear(session: &mut Session, asked: OfConversation, on: bool) -> Outcome {

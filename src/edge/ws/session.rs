@@ -27,6 +27,9 @@ use super::{native, socketio};
 /// Sends of one connection that may wait for the log. Enough to fill a round trip of 100 ms at 640 a second,
 /// and a fraction of the outbound queue, so that the replies always fit.
 const IN_FLIGHT: usize = 64;
+/// Read markers of one connection that may wait for Postgres. At 10 a second (the default limit) it takes commits of
+/// three seconds to fill; then the client is not read until one is done.
+const MARKING: usize = 32;
 
 /// What a connection knows of itself.
 pub struct Session {
@@ -35,6 +38,7 @@ pub struct Session {
     pub caller: Caller,
     pub attached: Attached,
     pub in_flight: Arc<Semaphore>,
+    pub marking: Arc<Semaphore>,
     /// The place in the log from which events flow.
     pub cursor: Seq,
     heard_at: Instant,
@@ -86,6 +90,7 @@ impl Session {
             caller,
             attached,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+            marking: Arc::new(Semaphore::new(MARKING)),
             cursor,
             heard_at: Instant::now(),
             expiry,
