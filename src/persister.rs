@@ -22,6 +22,7 @@ mod apply;
 mod batch;
 mod dead;
 mod follow;
+mod prune;
 
 /// What an operator may set.
 #[derive(Debug, Clone, Copy)]

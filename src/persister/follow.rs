@@ -11,6 +11,7 @@ use crate::bus::pull::{Chunk, Kind, Pull};
 use crate::bus::{BusError, progress};
 use crate::store::leadership::{Leader, Position};
 
+use super::prune::Pruning;
 use super::{Fault, NAME, Persister};
 
 /// How long the server waits for an acknowledgement before it delivers again. A pull that sees a redelivery
@@ -38,7 +39,9 @@ impl Persister {
         let max_ack_pending = i64::try_from(batch * 4).unwrap_or(i64::MAX);
         let kind = Kind::Durable { name: NAME, max_ack_pending, ack_wait: ACK_WAIT };
         let mut pull = Pull::begin(&self.log, &kind, position.last_seq + 1, batch * 2).await?;
+        let mut pruning = Pruning::due();
         loop {
+            self.prune(leader, &mut pruning).await?;
             let first = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 first = pull.next() => first?,

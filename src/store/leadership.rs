@@ -108,6 +108,27 @@ impl Leader {
         Ok(())
     }
 
+    /// Forgets changes before `first`, the beginning of the log: no cursor reaches back to them. At most `limit` of each
+    /// kind; returns whether there may be more.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn prune_changes(&self, first: Seq, limit: u32) -> Result<bool, StoreError> {
+        let mut more = false;
+        for sql in [
+            "DELETE FROM message_changes WHERE seq IN
+                 (SELECT seq FROM message_changes WHERE seq < $1 ORDER BY seq LIMIT $2)",
+            "DELETE FROM conversation_changes WHERE seq IN
+                 (SELECT seq FROM conversation_changes WHERE seq < $1 ORDER BY seq LIMIT $2)",
+            "DELETE FROM membership_changes WHERE (user_id, seq) IN
+                 (SELECT user_id, seq FROM membership_changes WHERE seq < $1 ORDER BY seq LIMIT $2)",
+        ] {
+            let gone = execute(&self.client, sql, &[&signed(first), &signed(limit.into())]).await?;
+            more |= gone >= u64::from(limit);
+        }
+        Ok(more)
+    }
+
     /// They are gone from the log.
     ///
     /// # Errors

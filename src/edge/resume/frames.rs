@@ -2,6 +2,7 @@
 
 use crate::domain::ids::Seq;
 use crate::edge::hub::Hub;
+use crate::edge::hub::event::Event as LogEvent;
 use crate::edge::hub::frames::Event;
 use crate::edge::hub::queue::Frame;
 use crate::telemetry::metrics::Protocol;
@@ -9,12 +10,16 @@ use crate::telemetry::metrics::Protocol;
 use super::{Limited, Page};
 
 /// A stretch: first where too much was missed, then what happened.
-pub fn page(hub: &Hub, protocol: Protocol, page: &Page) -> Vec<Frame> {
-    let limits = page.limited.iter().map(|one| limited(protocol, one));
-    let events = page.events.iter();
-    let events =
-        events.map(|event| Event::logged(hub.epoch(), event.origin, &event.data).frame(protocol));
-    limits.chain(events).collect()
+pub fn page<'a>(
+    hub: &'a Hub,
+    protocol: Protocol,
+    page: &'a Page,
+) -> impl Iterator<Item = Frame> + 'a {
+    let limits = page.limited.iter().map(move |one| limited(protocol, one));
+    let frame = move |event: &LogEvent| {
+        Event::logged(hub.epoch(), event.origin, &event.data).frame(protocol)
+    };
+    limits.chain(page.events.iter().map(frame))
 }
 
 /// Without a cursor: until what is replayed has arrived, the old one stands.

@@ -61,11 +61,9 @@ async fn replay(
     loop {
         let page = replay.next().await.map_err(|cause| Some(refused(session, &cause)))?;
         let Page { through, end, .. } = page;
-        let mut frames = frames::page(&edge.hub, connection.protocol, &page);
-        if end {
-            frames.push(frames::caught_up(&edge.hub, connection.protocol, through));
-        }
-        let writing = writer::replay(edge, connection, socket, &frames);
+        let last = end.then(|| frames::caught_up(&edge.hub, connection.protocol, through));
+        let frames = frames::page(&edge.hub, connection.protocol, &page).chain(last);
+        let writing = writer::replay(edge, connection, socket, frames);
         match tokio::time::timeout(STALLED, writing).await {
             Ok(Ok(())) if end => return Ok(through),
             Ok(Ok(())) => {}

@@ -72,18 +72,21 @@ pub async fn drain(
     Ok(())
 }
 
-/// Writes what somebody missed, all of it in as few writes as it takes.
+/// Writes what somebody missed, in as few writes as it takes. Frames are made as they are written: for a slow client
+/// none wait.
 pub async fn replay(
     edge: &Edge,
     connection: &Connection,
     socket: &mut WebSocket,
-    frames: &[Frame],
+    frames: impl Iterator<Item = Frame>,
 ) -> Result<(), axum::Error> {
+    let mut count = 0;
     for frame in frames {
-        feed(socket, frame).await?;
+        feed(socket, &frame).await?;
+        count += 1;
     }
     socket.flush().await?;
-    edge.metrics.frames_out.of(connection.protocol).inc_by(frames.len() as u64);
+    edge.metrics.frames_out.of(connection.protocol).inc_by(count);
     Ok(())
 }
 

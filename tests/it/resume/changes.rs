@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{NO_RING, SOURCES, Scene, Source, comes_back};
 use crate::harness::World;
-use crate::harness::flow::{UNPACED, id_of, place_of};
+use crate::harness::flow::{UNPACED, eventually, id_of, place_of};
 
 #[tokio::test]
 async fn older_messages_are_brought_up_to_date() {
@@ -106,4 +106,30 @@ async fn delete(scene: &Scene, message: &Value) {
     }
     let path = format!("/messages/{}", id_of(message));
     scene.world.node().rest(&scene.ada).delete(&path).await.expect(200);
+}
+
+#[tokio::test]
+async fn changes_that_no_cursor_reaches_back_to_are_forgotten() {
+    let mut world = World::start_with(UNPACED).await;
+    let (ada, ben) = (world.user("Ada"), world.user("Ben"));
+    let group = crate::harness::flow::open_group(&world.node().rest(&ada), &[ben]).await;
+    let mut writer = world.node().ws(&ada).await;
+    let message = writer.say(group, "first").await;
+    let edit = json!({"messageId": message["id"], "content": "second"});
+    writer.request("editMessage", edit).await.expect("edited");
+    world.persisted().await;
+    let database = world.database.client().await;
+    let count = async || {
+        let sql = "SELECT (SELECT count(*) FROM message_changes)
+                       + (SELECT count(*) FROM conversation_changes)
+                       + (SELECT count(*) FROM membership_changes)";
+        database.query_one(sql, &[]).await.expect("a row").get::<_, i64>(0)
+    };
+    assert!(count().await >= 4, "an edit, a conversation, two who came");
+    // As if the log had expired; a persister looks when it begins.
+    world.log().await.purge().await.expect("purged");
+    drop(writer);
+    world.node_mut(0).kill9().await;
+    world.add_node(UNPACED).await;
+    eventually("all are forgotten", async || (count().await == 0).then_some(())).await;
 }
