@@ -8,4 +8,5 @@ pub mod conversation;
 pub mod ids;
 pub mod membership;
 pub mod message;
+pub mod reaction;
 pub mod user;

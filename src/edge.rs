@@ -30,6 +30,7 @@ pub mod hub;
 pub mod limits;
 pub mod messages;
 pub mod outbox;
+pub mod reactions;
 pub mod reads;
 pub mod resume;
 pub mod rounds;

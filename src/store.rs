@@ -20,6 +20,7 @@ pub mod own_view;
 pub mod participants;
 pub mod progress;
 pub mod projection;
+pub mod reactions;
 pub mod replay;
 pub mod users;
 

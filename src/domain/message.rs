@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::conversation::Role;
 use super::ids::{ConversationId, MessageId, Seq, UserId};
+use super::reaction::Reacted;
 
 /// Longest preview of the message that a reply quotes, in characters.
 pub const REPLY_PREVIEW_CHARS: usize = 200;
@@ -78,6 +79,8 @@ pub struct Message {
     /// A JSON object, as text.
     pub metadata: String,
     pub mentions: Vec<UserId>,
+    /// In the order in which the emoji were first given.
+    pub reactions: Vec<Reacted>,
     pub client_message_id: Option<String>,
     pub edited_at: Option<Timestamp>,
     pub deleted_at: Option<Timestamp>,
@@ -92,6 +95,7 @@ impl Message {
         self.content.clear();
         self.metadata = "{}".to_owned();
         self.mentions.clear();
+        self.reactions.clear();
         self.reply_to = None;
         self.deleted_at = Some(at);
         self.updated_at = at;
@@ -171,6 +175,7 @@ mod tests {
             reply_to: None,
             metadata: "{}".into(),
             mentions: vec![],
+            reactions: vec![],
             client_message_id: None,
             edited_at: None,
             deleted_at: None,

@@ -9,12 +9,13 @@ mod extract;
 mod messages;
 pub mod operators;
 mod participants;
+mod reactions;
 mod stack;
 mod sync;
 
 use std::sync::Arc;
 
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Router, middleware};
 
 use crate::telemetry::listener;
@@ -89,8 +90,10 @@ fn participant_routes() -> Router<Arc<Edge>> {
 
 fn message_routes() -> Router<Arc<Edge>> {
     use messages as m;
+    use reactions as r;
     Router::new()
         .route("/conversations/{id}/messages", get(m::list))
         .route("/messages", post(m::send))
         .route("/messages/{id}", get(m::get).put(m::edit).delete(m::delete))
+        .route("/messages/{id}/reactions/{emoji}", put(r::add).delete(r::remove))
 }

@@ -92,6 +92,7 @@ pub async fn prepare(
         reply_to,
         metadata: valid.metadata,
         mentions: valid.mentions,
+        reactions: Vec::new(),
         client_message_id: request.client_message_id,
         edited_at: None,
         deleted_at: None,
@@ -233,7 +234,7 @@ pub async fn edit(
     content: String,
 ) -> Result<objects::Message, ApiError> {
     edge.limits.message(caller.user_id)?;
-    let (mut message, _) = current(edge, caller.user_id, id).await?;
+    let Current { mut message, .. } = current(edge, caller.user_id, id).await?;
     let now = edge.clock.now();
     may_edit(&message, caller.user_id, now, edge.settings.edit_window).map_err(refused)?;
     validate_content(message.kind, &content, edge.settings.max_content_chars)?;
@@ -256,7 +257,7 @@ pub async fn delete(
     id: MessageId,
 ) -> Result<objects::Message, ApiError> {
     edge.limits.message(caller.user_id)?;
-    let (mut message, role) = current(edge, caller.user_id, id).await?;
+    let Current { mut message, role, .. } = current(edge, caller.user_id, id).await?;
     may_delete(&message, caller.user_id, role).map_err(refused)?;
     if message.deleted_at.is_none() {
         let deleted = MessageDeleted {
@@ -270,17 +271,28 @@ pub async fn delete(
     Ok(message.into())
 }
 
+/// A message as one of its conversation's participants finds it.
+pub struct Current {
+    pub message: Message,
+    pub role: Role,
+    /// Postgres had all that the log held of the conversation.
+    pub is_fresh: bool,
+}
+
 /// The message as it is now, with the caller's role. What is not there for the caller is not found.
-async fn current(edge: &Edge, user: UserId, id: MessageId) -> Result<(Message, Role), ApiError> {
+///
+/// # Errors
+/// `not_found`, `unavailable`.
+pub async fn current(edge: &Edge, user: UserId, id: MessageId) -> Result<Current, ApiError> {
     let load =
         || async { edge.store.message_with_role(id, user).await.map_err(super::error::store) };
-    match load().await? {
+    let is_fresh = match load().await? {
         Some((message, _)) => freshness::conversation(edge, message.conversation_id).await,
         // It may have been acknowledged a moment ago.
         None => freshness::everything(edge).await,
     };
     match load().await? {
-        Some((message, Some(role))) => Ok((message, role)),
+        Some((message, Some(role))) => Ok(Current { message, role, is_fresh }),
         _ => Err(ApiError::message_not_found()),
     }
 }
@@ -362,7 +374,8 @@ fn refused(why: ChangeRefused) -> ApiError {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> Result<Bytes, ApiError> {
+/// The payload of an event.
+pub fn json(value: &impl serde::Serialize) -> Result<Bytes, ApiError> {
     serde_json::to_vec(value).map(Bytes::from).map_err(|cause| {
         tracing::error!(%cause, "an event cannot be written");
         ApiError::internal()

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 
 use crate::bus::log::{Entry, LogEvent};
 use crate::bus::tail::seq_of;
-use crate::store::projection::{Batch, ConversationChange, Deletion, Edit, Joined};
-use crate::wire::event::{Change, ConversationUpdated, EventKind, MessageDeleted};
+use crate::store::projection::{Batch, ConversationChange, Deletion, Edit, Joined, Reaction};
+use crate::wire::event::{Change, ConversationUpdated, EventKind, MessageDeleted, ReactionUpdated};
 use crate::wire::objects;
 
 use super::dead::Poison;
@@ -66,7 +66,17 @@ fn add(batch: &mut Batch, event: &LogEvent) -> Result<(), String> {
             });
         }
         EventKind::ConversationUpdated => changed(batch, event)?,
-        EventKind::ReactionUpdated => return Err("reactions are not known yet".to_owned()),
+        EventKind::ReactionUpdated => {
+            let updated: ReactionUpdated = parse(event)?;
+            batch.reactions.push(Reaction {
+                seq: event.seq,
+                message_id: updated.message_id,
+                conversation_id: event.conversation,
+                user_id: updated.user_id,
+                emoji: updated.emoji,
+                added: updated.added,
+            });
+        }
     }
     Ok(())
 }

@@ -122,6 +122,9 @@ impl Leader {
                  (SELECT seq FROM conversation_changes WHERE seq < $1 ORDER BY seq LIMIT $2)",
             "DELETE FROM membership_changes WHERE (user_id, seq) IN
                  (SELECT user_id, seq FROM membership_changes WHERE seq < $1 ORDER BY seq LIMIT $2)",
+            "DELETE FROM reactions WHERE (message_id, user_id, emoji) IN
+                 (SELECT message_id, user_id, emoji FROM reactions
+                  WHERE NOT added AND seq < $1 ORDER BY seq LIMIT $2)",
         ] {
             let gone = execute(&self.client, sql, &[&signed(first), &signed(limit.into())]).await?;
             more |= gone >= u64::from(limit);

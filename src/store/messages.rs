@@ -9,19 +9,28 @@ use uuid::Uuid;
 use crate::domain::conversation::Role;
 use crate::domain::ids::{ConversationId, MessageId, Seq, UserId};
 use crate::domain::message::{Message, MessageType, ReplyPreview};
+use crate::domain::reaction::{Reacted, SHOWN_USERS};
 
 use super::{Store, StoreError, named, row, rows, signed, unsigned};
 
-/// What [`message`] reads; the table is `m`.
+/// What [`message`] reads; the table is `m`. Reactions come with it: one look into their index for a message without
+/// any, where a query of their own would be a round trip for every page.
 macro_rules! message_columns {
     () => {
         "m.conversation_id, m.seq, m.id, m.sender_id, m.sender_name, m.type, m.content, \
          m.reply_to_message_id, m.reply_to, m.metadata::text AS metadata, m.mentions, \
-         m.client_message_id, m.edited_at, m.deleted_at, m.expires_at, m.created_at, m.updated_at"
+         m.client_message_id, m.edited_at, m.deleted_at, m.expires_at, m.created_at, m.updated_at, \
+         (SELECT json_agg(json_build_object('emoji', e.emoji, 'count', e.count, 'userIds', e.users) \
+                          ORDER BY e.first) \
+          FROM (SELECT r.emoji, count(*) AS count, min(r.seq) AS first, \
+                       (array_agg(r.user_id ORDER BY r.seq))[1:50] AS users \
+                FROM reactions r WHERE r.message_id = m.id AND r.added GROUP BY r.emoji) AS e) AS reactions"
     };
 }
 
 pub(super) use message_columns;
+
+const _: () = assert!(SHOWN_USERS == 50, "the number in `message_columns`");
 
 /// Some of a conversation's messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +49,15 @@ pub(super) struct ReplyRow {
     #[serde(rename = "type")]
     kind: String,
     content: String,
+}
+
+/// An element of what is selected as `reactions`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReactedRow {
+    emoji: String,
+    count: u64,
+    user_ids: Vec<Uuid>,
 }
 
 impl From<&ReplyPreview> for ReplyRow {
@@ -65,6 +83,8 @@ impl TryFrom<ReplyRow> for ReplyPreview {
 
 pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
     let reply: Option<Json<ReplyRow>> = row.try_get("reply_to")?;
+    let reactions: Option<Json<Vec<ReactedRow>>> = row.try_get("reactions")?;
+    let reacted = |r: ReactedRow| Reacted { emoji: r.emoji, count: r.count, user_ids: r.user_ids };
     Ok(Message {
         id: row.try_get("id")?,
         conversation_id: row.try_get("conversation_id")?,
@@ -77,6 +97,7 @@ pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
         reply_to: reply.map(|Json(reply)| reply.try_into()).transpose()?,
         metadata: row.try_get("metadata")?,
         mentions: row.try_get("mentions")?,
+        reactions: reactions.into_iter().flat_map(|Json(all)| all).map(reacted).collect(),
         client_message_id: row.try_get("client_message_id")?,
         edited_at: row.try_get("edited_at")?,
         deleted_at: row.try_get("deleted_at")?,

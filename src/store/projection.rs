@@ -16,6 +16,7 @@ mod changes;
 mod conversations;
 mod counters;
 mod insert;
+mod reactions;
 
 /// A message's content was replaced.
 #[derive(Debug, Clone)]
@@ -36,6 +37,17 @@ pub struct Deletion {
     pub conversation_id: ConversationId,
     pub message_seq: Seq,
     pub deleted_at: Timestamp,
+}
+
+/// Somebody reacted to a message, or took it back.
+#[derive(Debug, Clone)]
+pub struct Reaction {
+    pub seq: Seq,
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    pub user_id: UserId,
+    pub emoji: String,
+    pub added: bool,
 }
 
 /// People became participants: what came before is not unread for them.
@@ -65,6 +77,7 @@ pub struct Batch {
     pub messages: Vec<Message>,
     pub edits: Vec<Edit>,
     pub deletions: Vec<Deletion>,
+    pub reactions: Vec<Reaction>,
     pub joined: Vec<Joined>,
     pub conversations: Vec<ConversationChange>,
     /// Everything up to here is dealt with once the batch is applied.
@@ -139,6 +152,8 @@ impl Leader {
         counters::mark_joined(&tx, &batch.joined, &messages).await?;
         conversations::note(&tx, &batch.conversations).await?;
         changes::edits(&tx, &batch.edits).await?;
+        // Before the deletions of the batch, which take along what stands in front of them and make void what follows.
+        reactions::apply(&tx, &batch.reactions).await?;
         changes::deletions(&tx, &batch.deletions).await?;
         tx.commit().await?;
         Ok(Applied::Committed)

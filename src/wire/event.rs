@@ -59,6 +59,19 @@ pub struct MessageDeleted {
     pub seq: Seq,
 }
 
+/// `reactionUpdated`: somebody reacted to a message, or took it back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReactionUpdated {
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    /// The place of the message.
+    pub seq: Seq,
+    pub emoji: String,
+    pub user_id: UserId,
+    pub added: bool,
+}
+
 /// What changed about a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

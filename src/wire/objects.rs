@@ -1,5 +1,7 @@
 //! The JSON of messages and conversations.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -47,7 +49,8 @@ pub struct Message {
     pub deleted_at: Option<Timestamp>,
     #[serde(with = "time::option")]
     pub expires_at: Option<Timestamp>,
-    pub reactions: serde_json::Map<String, serde_json::Value>,
+    /// By emoji.
+    pub reactions: BTreeMap<String, Reacted>,
     #[serde(with = "time")]
     pub created_at: Timestamp,
     #[serde(with = "time")]
@@ -55,6 +58,15 @@ pub struct Message {
     /// In answers to the sender only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+}
+
+/// Those who reacted with one emoji.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reacted {
+    pub count: u64,
+    /// The first of them; `count` has them all.
+    pub user_ids: Vec<Uuid>,
 }
 
 /// The quoted message.
@@ -88,7 +100,7 @@ impl Message {
         self.updated_at = at;
     }
 
-    /// Reads a message from the log; `seq` is the stream's for a new one.
+    /// Reads a message from the log; `seq` is the stream's for a new one. Reactions are events of their own there.
     pub fn into_domain(self, seq: u64) -> Result<domain::message::Message, ObjectError> {
         let kind = MessageType::parse(&self.kind).ok_or(ObjectError::MessageType)?;
         let reply_to = self.reply_to.map(ReplyTo::into_domain).transpose()?;
@@ -104,6 +116,7 @@ impl Message {
             reply_to,
             metadata: self.metadata.get().to_owned(),
             mentions: self.mentions,
+            reactions: Vec::new(),
             client_message_id: self.client_message_id,
             edited_at: self.edited_at,
             deleted_at: self.deleted_at,
@@ -111,6 +124,12 @@ impl Message {
             created_at: self.created_at,
             updated_at: self.updated_at,
         })
+    }
+}
+
+impl Reacted {
+    fn of(reacted: domain::reaction::Reacted) -> (String, Self) {
+        (reacted.emoji, Self { count: reacted.count, user_ids: reacted.user_ids })
     }
 }
 
@@ -150,7 +169,7 @@ impl From<domain::message::Message> for Message {
             is_deleted: m.deleted_at.is_some(),
             deleted_at: m.deleted_at,
             expires_at: m.expires_at,
-            reactions: serde_json::Map::new(),
+            reactions: m.reactions.into_iter().map(Reacted::of).collect(),
             created_at: m.created_at,
             updated_at: m.updated_at,
             status: None,

@@ -22,6 +22,7 @@ mod order;
 mod outbox;
 mod persister;
 mod poison;
+mod reactions;
 mod readme;
 mod rest;
 mod resume;

@@ -28,7 +28,7 @@ pub struct Event {
     pub origin: Origin,
     /// The event's `data`, with its `seq`; empty once erased.
     pub data: Bytes,
-    /// For an edit or a deletion, the place of the message that it changes.
+    /// For an edit, a deletion or a reaction, the place of the message that it changes.
     pub target: Option<Seq>,
     /// The message that it is about, for a deletion; the message that it quotes, for a reply.
     pub about: Option<MessageId>,
@@ -72,7 +72,8 @@ impl Event {
                 target = glance.seq;
                 about = glance.message_id;
             }
-            EventKind::ReactionUpdated | EventKind::ConversationUpdated => {}
+            EventKind::ReactionUpdated => target = glance.seq,
+            EventKind::ConversationUpdated => {}
         }
         let change = glance.change.filter(|_| event.kind == EventKind::ConversationUpdated);
         let membership = change.and_then(|change| Membership::of(change, glance.user_ids));

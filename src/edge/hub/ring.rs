@@ -86,7 +86,7 @@ impl Ring {
     }
 
     /// Adds the newest event; the oldest make room. Returns the event as it may be shown, or `None` for an edit of a
-    /// message that was deleted before it.
+    /// message, or a reaction to one, that was deleted before it.
     pub fn push(&mut self, mut event: Event) -> Option<Event> {
         self.reached(event.origin.seq);
         if self.is_void(&event) {
@@ -167,7 +167,7 @@ impl Ring {
     }
 
     fn is_void(&self, event: &Event) -> bool {
-        event.origin.kind == EventKind::MessageUpdated
+        matches!(event.origin.kind, EventKind::MessageUpdated | EventKind::ReactionUpdated)
             && event.target.is_some_and(|target| self.deleted.contains(&target))
     }
 

@@ -12,7 +12,7 @@ use crate::bus::BusError;
 use crate::bus::publish::Stored;
 use crate::edge::hub::registry::Connection;
 use crate::edge::messages::{self, Preparation, Prepared};
-use crate::edge::{Edge, reads, signals};
+use crate::edge::{Edge, reactions, reads, signals};
 use crate::telemetry::trace::TraceParent;
 use crate::wire::error::{ApiError, Code};
 use crate::wire::event::itoa;
@@ -67,6 +67,8 @@ async fn dispatch(session: &mut Session, to: &ReplyTo, op: &str, data: &str) -> 
             let message = Box::pin(messages::delete(edge, caller, asked.message_id)).await?;
             json(&OneMessage { message: &message })
         }
+        "addReaction" => react(session, data, true).await,
+        "removeReaction" => react(session, data, false).await,
         "typing" => Box::pin(typing(session, parse(data.as_bytes())?)).await,
         "markAsRead" => mark_as_read(session, to, parse(data.as_bytes())?).await,
         "joinConversation" => hear(session, parse(data.as_bytes())?, true).await,
@@ -95,6 +97,13 @@ struct Edit {
 #[serde(rename_all = "camelCase")]
 struct OfMessage {
     message_id: Uuid,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reaction {
+    message_id: Uuid,
+    emoji: String,
 }
 
 #[derive(Deserialize)]
@@ -229,6 +238,14 @@ fn accepted(payload: &[u8], seq: u64) -> BytesMut {
     out.put_slice(payload.get(1..).unwrap_or(b"}"));
     out.put_u8(b'}');
     out
+}
+
+async fn react(session: &Session, data: &str, added: bool) -> Outcome {
+    let asked: Reaction = parse(data.as_bytes())?;
+    let (edge, caller) = (&session.edge, &session.caller);
+    let change = reactions::change(edge, caller, asked.message_id, &asked.emoji, added);
+    Box::pin(change).await?;
+    Ok(Answer::Empty)
 }
 
 async fn typing(session: &Session, asked: IsTyping) -> Outcome {

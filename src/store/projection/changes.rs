@@ -44,8 +44,8 @@ pub async fn edits(tx: &Transaction<'_>, edits: &[Edit]) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Turns messages into tombstones, empties the quotes of them, and notes which places of the log held their content: the message itself and
-/// all its edits, of this batch and of earlier ones.
+/// Turns messages into tombstones, empties the quotes of them, drops the reactions to them, and notes which
+/// places of the log held their content: the message itself and all its edits, of this batch and of earlier ones.
 pub async fn deletions(tx: &Transaction<'_>, deletions: &[Deletion]) -> Result<(), StoreError> {
     if deletions.is_empty() {
         return Ok(());
@@ -76,6 +76,7 @@ pub async fn deletions(tx: &Transaction<'_>, deletions: &[Deletion]) -> Result<(
         SELECT c.seq FROM message_changes c WHERE c.message_id = ANY($1) AND c.kind = 'edit'
         ON CONFLICT DO NOTHING";
     execute(tx, sql, &[&ids]).await?;
+    execute(tx, "DELETE FROM reactions WHERE message_id = ANY($1)", &[&ids]).await?;
     let all: Vec<(Seq, Uuid, Uuid, Seq)> =
         deletions.iter().map(|d| (d.seq, d.conversation_id, d.message_id, d.message_seq)).collect();
     note(tx, &all, "delete").await

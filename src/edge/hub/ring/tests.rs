@@ -26,6 +26,10 @@ fn edit(seq: Seq, target: Seq) -> Event {
     Event { target: Some(target), ..event(seq, HERE, EventKind::MessageUpdated, "{}") }
 }
 
+fn reaction(seq: Seq, target: Seq) -> Event {
+    Event { target: Some(target), ..event(seq, HERE, EventKind::ReactionUpdated, "{}") }
+}
+
 fn deletion(seq: Seq, target: Seq) -> Event {
     let event = event(seq, HERE, EventKind::MessageDeleted, "{}");
     Event { target: Some(target), about: Some(id(target)), ..event }
@@ -114,9 +118,11 @@ fn a_deleted_message_becomes_a_tombstone_and_its_edits_and_quotes_say_nothing() 
     ring.push(whole(3, Some(1)));
     ring.push(deletion(4, 1));
     assert!(ring.push(edit(5, 1)).is_none(), "an edit that was under way");
+    assert!(ring.push(reaction(5, 1)).is_none(), "a reaction that was under way");
+    assert!(ring.push(reaction(5, 3)).is_some());
     ring.push(whole(6, Some(1)));
     let shown = ring.collect(&[all_of(HERE)]);
-    assert_eq!(seqs(&shown), [1, 3, 4, 6]);
+    assert_eq!(seqs(&shown), [1, 3, 4, 5, 6]);
     let read = |event: &Event| -> objects::Message {
         serde_json::from_slice(&event.data).expect("a message")
     };
@@ -124,7 +130,7 @@ fn a_deleted_message_becomes_a_tombstone_and_its_edits_and_quotes_say_nothing() 
     assert!(tombstone.is_deleted && tombstone.content.is_empty() && tombstone.deleted_at.is_some());
     assert_eq!(tombstone.metadata.get(), "{}");
     assert_eq!(tombstone.seq, Some(1));
-    for reply in [&shown[1], &shown[3]] {
+    for reply in [&shown[1], &shown[4]] {
         let reply = read(reply);
         assert_eq!(reply.content, "secret", "it is the reply's own");
         assert_eq!(reply.reply_to.map(|quote| quote.content).as_deref(), Some(""));
