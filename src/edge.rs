@@ -20,6 +20,7 @@ use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Sampler;
 
+pub mod ahead;
 pub mod arrivals;
 pub mod auth;
 pub mod conversations;

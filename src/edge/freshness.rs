@@ -59,9 +59,16 @@ pub async fn conversation(edge: &Edge, conversation: ConversationId) -> bool {
 
 /// Waits until Postgres has all that the log holds now. Returns whether it has.
 pub async fn everything(edge: &Edge) -> bool {
+    settle(edge, last_seq(edge).await.map(Some)).await
+}
+
+/// The last sequence of the whole log.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer.
+pub async fn last_seq(edge: &Edge) -> Result<Seq, BusError> {
     let last = edge.heads.rounds.ask(()).await;
-    let last = last.unwrap_or_else(|| Err(BusError::unavailable("the node is leaving")));
-    settle(edge, last.map(Some)).await
+    last.unwrap_or_else(|| Err(BusError::unavailable("the node is leaving")))
 }
 
 /// Waits until Postgres has the event at `seq`. Returns whether it has.

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use crate::bus::log::{Entry, LogEvent};
 use crate::bus::signals::Signal;
 use crate::bus::tail;
-use crate::domain::ids::{ConversationId, Seq};
+use crate::domain::ids::{ConversationId, MessageId, Seq};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::error::CloseCode;
 
@@ -27,7 +27,7 @@ use frames::Shared;
 use held::Held;
 use queue::{Awake, Pushed, Queue};
 use registry::{Admitted, Connection, Registry};
-use ring::Ring;
+use ring::{Ring, Span};
 
 /// How long the fan-out waits for connections that the scheduler owes a turn: 500 of them take some 10 ms to write
 /// a chunk each.
@@ -103,6 +103,34 @@ impl Hub {
     /// The data of a recent event.
     pub fn recent(&self, seq: Seq) -> Option<Bytes> {
         self.ring.read().get(seq).map(|event| event.data.clone())
+    }
+
+    /// The conversation and the place of a recent message.
+    pub fn whereabouts(&self, id: MessageId) -> Option<(ConversationId, Seq)> {
+        self.ring.read().whereabouts(id)
+    }
+
+    /// A recent message and its edits, in order; if it was deleted, its tombstone.
+    pub fn message(&self, id: MessageId) -> Vec<Event> {
+        self.ring.read().message(id)
+    }
+
+    /// When the log stored the first event behind `seq`, in nanoseconds since 1970.
+    pub fn stored_behind(&self, seq: Seq) -> Option<i64> {
+        self.ring.read().first_behind(seq).map(|event| event.origin.stored_at)
+    }
+
+    /// What happened in a conversation behind `after`, up to and with `until`; `None` when some of it is no
+    /// longer kept.
+    pub fn since(
+        &self,
+        conversation: ConversationId,
+        after: Seq,
+        until: Seq,
+    ) -> Option<Vec<Event>> {
+        let ring = self.ring.read();
+        let span = Span { conversation, after, until };
+        ring.covers(after).then(|| ring.collect(&[span]))
     }
 
     /// Closes every connection once what waits for it is written.

@@ -2,25 +2,33 @@
 
 use bytes::Bytes;
 
-use crate::bus::publish::{Record, Stored};
-use crate::bus::{BusError, reads};
-use crate::domain::conversation::Role;
+use crate::bus::BusError;
+use crate::bus::publish::Record;
+use crate::domain::conversation::{ConversationType, Role};
 use crate::domain::ids::{
     ConversationId, MessageId, Seq, UserId, fresh_message_id, named_message_id,
 };
 use crate::domain::message::{ChangeRefused, Message, ReplyPreview, may_delete, may_edit, preview};
+use crate::store::participants::Membership;
 use crate::telemetry::trace::TraceParent;
 use crate::wire::error::{ApiError, Code};
 use crate::wire::event::{EventKind, MessageDeleted, splice_seq};
 use crate::wire::objects;
 use crate::wire::requests::{SendMessage, validate_content};
 
+use super::Edge;
+use super::ahead::{self, Found};
 use super::auth::Caller;
-use super::{Edge, freshness};
+
+mod repeats;
+
+pub use repeats::original;
 
 /// A message that may be published.
 pub struct Prepared {
     pub id: MessageId,
+    /// The sender named it, so that another request may be for the same message.
+    pub is_named: bool,
     pub conversation: ConversationId,
     pub msg_id: String,
     /// The message's JSON without `seq`, as the log holds it.
@@ -68,12 +76,13 @@ pub async fn prepare(
             (id, id.to_string())
         }
     };
-    if valid.is_resend
-        && let Some(message) =
-            Box::pin(edge.store.message(id)).await.map_err(super::error::store)?
-    {
-        return already(message, caller.user_id, conversation)
-            .map(|message| Preparation::Already(Box::new(message)));
+    let is_named = request.client_message_id.is_some();
+    if is_named && (valid.is_resend || edge.hub.whereabouts(id).is_some()) {
+        // Boxed like the other rare branches: what they need on their way would be allocated for every send.
+        let earlier = Box::pin(repeats::earlier(edge, id, conversation)).await?;
+        if let Some(message) = earlier {
+            return Ok(Preparation::Already(Box::new(message)));
+        }
     }
     let reply_to = match request.reply_to_message_id {
         Some(quoted) => Some(Box::pin(quote(edge, conversation, quoted)).await?),
@@ -102,7 +111,7 @@ pub async fn prepare(
     };
     let payload = json(&objects::Message::unsequenced(message))?;
     let trace = trace.map(|t| t.to_string());
-    Ok(Preparation::Publish(Prepared { id, conversation, msg_id, payload, trace }))
+    Ok(Preparation::Publish(Prepared { id, is_named, conversation, msg_id, payload, trace }))
 }
 
 impl Prepared {
@@ -147,40 +156,14 @@ pub async fn send(
         .map_err(|cause| publish_failed(edge, &cause))?;
     prepared.trace_accepted(stored.seq);
     edge.metrics.accept_to_puback.observe(began.elapsed());
-    if is_repeat(&stored) {
-        let message = original(edge, caller.user_id, &prepared, stored.seq).await?;
-        return Ok(Sent { message, created: false });
+    let own = accepted(&prepared.payload, stored.seq)?;
+    if !(stored.duplicate && prepared.is_named) {
+        return Ok(Sent { message: own, created: true });
     }
-    Ok(Sent { message: accepted(&prepared.payload, stored.seq)?, created: true })
-}
-
-/// Did the stream know the message from an earlier request? One that this request had to send twice is its own.
-pub fn is_repeat(stored: &Stored) -> bool {
-    stored.duplicate && stored.attempts <= 1
-}
-
-/// The message of an earlier request with the same id.
-///
-/// # Errors
-/// `conflict` when that was in another conversation, `unavailable`.
-pub async fn original(
-    edge: &Edge,
-    sender: UserId,
-    prepared: &Prepared,
-    seq: Seq,
-) -> Result<objects::Message, ApiError> {
-    if let Some(data) = edge.hub.recent(seq) {
-        return same_conversation(parse(&data)?, prepared.conversation);
-    }
-    let stored = reads::payload_at(&edge.log, seq).await.map_err(|c| super::error::bus(&c))?;
-    if let Some(payload) = stored {
-        return same_conversation(accepted(&payload, seq)?, prepared.conversation);
-    }
-    // Erased meanwhile: Postgres has the tombstone.
-    match edge.store.message(prepared.id).await.map_err(super::error::store)? {
-        Some(message) => already(message, sender, prepared.conversation),
-        None => Err(ApiError::unavailable()),
-    }
+    let message = original(edge, &prepared, stored.seq).await?;
+    // The stream also knows what this request itself had to send twice.
+    let created = message.created_at == own.created_at;
+    Ok(Sent { message, created })
 }
 
 /// The answer's message for an accepted payload.
@@ -195,32 +178,6 @@ fn parse(data: &[u8]) -> Result<objects::Message, ApiError> {
     })?;
     message.status = Some(SENT.to_owned());
     Ok(message)
-}
-
-fn already(
-    message: Message,
-    sender: UserId,
-    conversation: ConversationId,
-) -> Result<objects::Message, ApiError> {
-    if message.sender_id != sender {
-        // The id is derived from the sender, so this is somebody else's only by a collision of hashes.
-        return Err(ApiError::new(Code::Conflict, "this clientMessageId cannot be used"));
-    }
-    let mut message = objects::Message::from(message);
-    message.status = Some(SENT.to_owned());
-    same_conversation(message, conversation)
-}
-
-fn same_conversation(
-    message: objects::Message,
-    conversation: ConversationId,
-) -> Result<objects::Message, ApiError> {
-    if message.conversation_id == conversation {
-        Ok(message)
-    } else {
-        let detail = "this clientMessageId was used for a message in another conversation";
-        Err(ApiError::new(Code::Conflict, detail))
-    }
 }
 
 /// Gives a message new content.
@@ -284,17 +241,14 @@ pub struct Current {
 /// # Errors
 /// `not_found`, `unavailable`.
 pub async fn current(edge: &Edge, user: UserId, id: MessageId) -> Result<Current, ApiError> {
-    let load =
-        || async { edge.store.message_with_role(id, user).await.map_err(super::error::store) };
-    let is_fresh = match load().await? {
-        Some((message, _)) => freshness::conversation(edge, message.conversation_id).await,
-        // It may have been acknowledged a moment ago.
-        None => freshness::everything(edge).await,
-    };
-    match load().await? {
-        Some((message, Some(role))) => Ok(Current { message, role, is_fresh }),
-        _ => Err(ApiError::message_not_found()),
-    }
+    let found = ahead::message(edge, id).await?.ok_or_else(ApiError::message_not_found)?;
+    let Found { message, is_fresh } = found;
+    let membership = edge.store.membership(message.conversation_id, user).await;
+    let membership = membership.map_err(super::error::store)?;
+    let Membership { role, kind } = membership.ok_or_else(ApiError::message_not_found)?;
+    // Whoever opened a direct conversation has no power over what the other one wrote.
+    let role = if kind == ConversationType::Direct { Role::Member } else { role };
+    Ok(Current { message, role, is_fresh })
 }
 
 async fn quote(
@@ -302,13 +256,9 @@ async fn quote(
     conversation: ConversationId,
     id: MessageId,
 ) -> Result<ReplyPreview, ApiError> {
-    let load = || async { edge.store.message(id).await.map_err(super::error::store) };
-    let found = match load().await? {
+    let found = match edge.store.message(id).await.map_err(super::error::store)? {
         Some(message) => Some(message),
-        None => {
-            freshness::conversation(edge, conversation).await;
-            load().await?
-        }
+        None => ahead::message(edge, id).await?.map(|found| found.message),
     };
     let quoted = found.filter(|message| message.conversation_id == conversation);
     let Some(quoted) = quoted else {

@@ -6,8 +6,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use crate::domain::conversation::Role;
-use crate::domain::ids::{ConversationId, MessageId, Seq, UserId};
+use crate::domain::ids::{ConversationId, MessageId, Seq};
 use crate::domain::message::{Message, MessageType, ReplyPreview};
 use crate::domain::reaction::{Reacted, SHOWN_USERS};
 
@@ -132,34 +131,6 @@ impl Store {
         .await
     }
 
-    /// One message and what `user` may do in its conversation; without a role they are not in it.
-    ///
-    /// Both people of a direct conversation count as members here: whoever opened it has no power over
-    /// what the other one wrote.
-    pub async fn message_with_role(
-        &self,
-        id: MessageId,
-        user: UserId,
-    ) -> Result<Option<(Message, Option<Role>)>, StoreError> {
-        self.within(async {
-            let sql = concat!(
-                "SELECT CASE WHEN c.type = 'direct' AND p.role IS NOT NULL THEN 'member' ELSE p.role END AS role, ",
-                message_columns!(),
-                " FROM messages m
-                  LEFT JOIN conversations c ON c.id = m.conversation_id
-                  LEFT JOIN conversation_participants p
-                    ON p.conversation_id = m.conversation_id AND p.user_id = $2
-                  WHERE m.id = $1"
-            );
-            let Some(row) = row(&self.client().await?, sql, &[&id, &user]).await? else {
-                return Ok(None);
-            };
-            let role: Option<&str> = row.try_get("role")?;
-            Ok(Some((message(&row)?, role.and_then(Role::parse))))
-        })
-        .await
-    }
-
     /// Newest first, older than `before` if given.
     pub async fn messages_before(
         &self,
@@ -199,12 +170,12 @@ impl Store {
         .await
     }
 
-    /// Newest first, the page of that number (from 1). It counts through what it skips, which the dense
+    /// Newest first, without the newest `skipped`. It counts through what it skips, which the dense
     /// counter of a message spares: `counter` would have to be indexed, and pages are for older clients.
-    pub async fn messages_page(
+    pub async fn messages_behind(
         &self,
         conversation: ConversationId,
-        page: u32,
+        skipped: u64,
         limit: u32,
     ) -> Result<History, StoreError> {
         let sql = concat!(
@@ -214,33 +185,9 @@ impl Store {
               ORDER BY m.seq DESC OFFSET $2 LIMIT $3"
         );
         self.within(async {
-            let skipped = i64::from(page.saturating_sub(1)) * i64::from(limit);
-            history(&self.client().await?, sql, conversation, skipped, limit).await
+            history(&self.client().await?, sql, conversation, signed(skipped), limit).await
         })
         .await
-    }
-
-    /// Newest first, a message and about as many before as after it. `has_more` tells of older ones.
-    /// `None` if the message is not in the conversation.
-    pub async fn messages_around(
-        &self,
-        conversation: ConversationId,
-        id: MessageId,
-        limit: u32,
-    ) -> Result<Option<History>, StoreError> {
-        let Some(middle) = self.message(id).await? else { return Ok(None) };
-        if middle.conversation_id != conversation {
-            return Ok(None);
-        }
-        let newer = limit.saturating_sub(1) / 2;
-        let after = self.messages_after(conversation, middle.seq, newer).await?;
-        let seq = middle.seq;
-        let older = limit.saturating_sub(1).saturating_sub(after.messages.len() as u32);
-        let before = self.messages_before(conversation, Some(seq), older).await?;
-        let mut messages: Vec<Message> = after.messages.into_iter().rev().collect();
-        messages.push(middle);
-        messages.extend(before.messages);
-        Ok(Some(History { messages, has_more: before.has_more }))
     }
 }
 

@@ -121,6 +121,10 @@ pub struct Metrics {
     pub persister_batch_size: Histogram,
     /// Events written to Postgres.
     pub persisted: RealCounter,
+    /// Reads that took from memory what Postgres did not have yet.
+    pub reads_ahead: RealCounter,
+    /// Reads that lack something acknowledged, because neither Postgres nor memory had it.
+    pub reads_stale: RealCounter,
     dead_letters: Family<ConsumerLabel, Counter>,
     /// 1 while this process holds the persister's lock.
     pub persister_leader: IntGauge,
@@ -169,6 +173,8 @@ impl Metrics {
             persister_batches: Counter::default(),
             persister_batch_size: Histogram::new(&BATCH_BUCKETS),
             persisted: Counter::default(),
+            reads_ahead: Counter::default(),
+            reads_stale: Counter::default(),
             dead_letters: Family::default(),
             persister_leader: Gauge::default(),
             tail_lag: Gauge::default(),
@@ -262,6 +268,16 @@ impl Metrics {
         r.register("persister_batches", "Transactions committed", self.persister_batches.clone());
         r.register("persister_batch_size", "Events a batch", self.persister_batch_size.clone());
         r.register("persisted", "Events written to Postgres", self.persisted.clone());
+        r.register(
+            "reads_ahead",
+            "Reads completed from memory because Postgres was behind",
+            self.reads_ahead.clone(),
+        );
+        r.register(
+            "reads_stale",
+            "Reads that lack something acknowledged",
+            self.reads_stale.clone(),
+        );
         r.register("dead_letters", "Events parked, by consumer", self.dead_letters.clone());
         r.register(
             "persister_leader",

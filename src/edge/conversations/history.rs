@@ -3,10 +3,11 @@
 use crate::domain::ids::{ConversationId, MessageId, Seq, UserId};
 use crate::domain::message::Message;
 use crate::store::messages::History;
-use crate::wire::error::ApiError;
+use crate::wire::error::{ApiError, Code};
 use crate::wire::objects;
 
-use super::{Caller, Edge, freshness, store_error};
+use super::{Caller, Edge, store_error};
+use crate::edge::ahead::{self, Ahead, Found, Order};
 use crate::edge::messages::participates;
 
 /// Where in the history to read.
@@ -40,19 +41,71 @@ pub async fn read(
     limit: u32,
 ) -> Result<Page, ApiError> {
     participates(edge, caller.user_id, conversation).await?;
-    freshness::conversation(edge, conversation).await;
-    let store = &edge.store;
-    let found: Option<History> = match place {
-        Place::Page(page) => Some(store.messages_page(conversation, page, limit).await),
-        Place::Before(seq) => Some(store.messages_before(conversation, Some(seq), limit).await),
-        Place::After(seq) => Some(store.messages_after(conversation, seq, limit).await),
-        Place::Around(id) => store.messages_around(conversation, id, limit).await.transpose(),
-    }
-    .transpose()
-    .map_err(store_error)?;
-    let history = found.ok_or_else(ApiError::message_not_found)?;
+    let ahead = ahead::conversation(edge, conversation).await;
+    let reading = Reading { edge, conversation, ahead: &ahead };
+    let history = match place {
+        Place::Page(page) => reading.page(page, limit).await?,
+        Place::Before(seq) => reading.before(seq, limit).await?,
+        Place::After(seq) => reading.after(seq, limit).await?,
+        Place::Around(id) => reading.around(id, limit).await?,
+    };
     let messages = with_status(edge, caller.user_id, conversation, history.messages).await?;
     Ok(Page { messages, has_more: history.has_more })
+}
+
+/// A conversation's messages in Postgres, and what it lacks of them.
+struct Reading<'a> {
+    edge: &'a Edge,
+    conversation: ConversationId,
+    ahead: &'a Ahead,
+}
+
+impl Reading<'_> {
+    async fn page(&self, page: u32, limit: u32) -> Result<History, ApiError> {
+        let skipped = u64::from(page.saturating_sub(1)) * u64::from(limit);
+        // The newest are those that Postgres lacks.
+        let lacking = self.ahead.messages() as u64;
+        let behind = skipped.saturating_sub(lacking);
+        let store = &self.edge.store;
+        let found = store.messages_behind(self.conversation, behind, limit).await;
+        let found = found.map_err(store_error)?;
+        let before = skipped.min(lacking) as usize;
+        let limit = limit as usize;
+        let mut history =
+            self.ahead.complete(found, |_| skipped < lacking, Order::NewestFirst, before + limit);
+        if skipped < lacking {
+            history.messages.drain(..before.min(history.messages.len()));
+        }
+        history.messages.truncate(limit);
+        Ok(history)
+    }
+
+    async fn before(&self, seq: Seq, limit: u32) -> Result<History, ApiError> {
+        let found = self.edge.store.messages_before(self.conversation, Some(seq), limit).await;
+        let found = found.map_err(store_error)?;
+        Ok(self.ahead.complete(found, |place| place < seq, Order::NewestFirst, limit as usize))
+    }
+
+    async fn after(&self, seq: Seq, limit: u32) -> Result<History, ApiError> {
+        let found = self.edge.store.messages_after(self.conversation, seq, limit).await;
+        let found = found.map_err(store_error)?;
+        Ok(self.ahead.complete(found, |place| place > seq, Order::OldestFirst, limit as usize))
+    }
+
+    /// A message and about as many before as after it, newest first. `has_more` tells of older ones.
+    async fn around(&self, id: MessageId, limit: u32) -> Result<History, ApiError> {
+        let stored = self.edge.store.message(id).await.map_err(store_error)?;
+        let middle = self.ahead.find(id, stored);
+        let middle = middle.filter(|message| message.conversation_id == self.conversation);
+        let middle = middle.ok_or_else(ApiError::message_not_found)?;
+        let others = limit.saturating_sub(1);
+        let newer = self.after(middle.seq, others / 2).await?.messages;
+        let older = self.before(middle.seq, others - newer.len() as u32).await?;
+        let mut messages: Vec<Message> = newer.into_iter().rev().collect();
+        messages.push(middle);
+        messages.extend(older.messages);
+        Ok(History { messages, has_more: older.has_more })
+    }
 }
 
 /// One message.
@@ -64,22 +117,14 @@ pub async fn message(
     caller: &Caller,
     id: MessageId,
 ) -> Result<objects::Message, ApiError> {
-    let load =
-        || async { edge.store.message_with_role(id, caller.user_id).await.map_err(store_error) };
-    match load().await? {
-        Some((message, Some(_))) => {
-            freshness::conversation(edge, message.conversation_id).await;
-        }
-        Some((_, None)) => return Err(ApiError::message_not_found()),
-        // It may have been acknowledged a moment ago.
-        None => {
-            freshness::everything(edge).await;
-        }
-    }
-    let Some((message, Some(_))) = load().await? else {
-        return Err(ApiError::message_not_found());
-    };
+    let found = ahead::message(edge, id).await?;
+    let Found { message, .. } = found.ok_or_else(ApiError::message_not_found)?;
     let conversation = message.conversation_id;
+    participates(edge, caller.user_id, conversation).await.map_err(|error| match error.code {
+        // What is not for the caller does not exist.
+        Code::NotAParticipant => ApiError::message_not_found(),
+        _ => error,
+    })?;
     let mut shown = with_status(edge, caller.user_id, conversation, vec![message]).await?;
     shown.pop().ok_or_else(ApiError::internal)
 }

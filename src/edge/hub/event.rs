@@ -28,6 +28,8 @@ pub struct Event {
     pub origin: Origin,
     /// The event's `data`, with its `seq`; empty once erased.
     pub data: Bytes,
+    /// The id of a new message.
+    pub id: Option<MessageId>,
     /// For an edit, a deletion or a reaction, the place of the message that it changes.
     pub target: Option<Seq>,
     /// The message that it is about, for a deletion; the message that it quotes, for a reply.
@@ -40,6 +42,7 @@ pub struct Event {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Glance {
+    id: Option<Uuid>,
     seq: Option<Seq>,
     sender_id: Option<Uuid>,
     message_id: Option<Uuid>,
@@ -56,11 +59,12 @@ impl Event {
         // An array would be taken for an object with its fields in order.
         let object = event.payload.first() == Some(&b'{');
         let glance: Glance = object.then(|| serde_json::from_slice(&event.payload).ok())??;
-        let (mut target, mut about, mut sender) = (None, None, None);
+        let (mut id, mut target, mut about, mut sender) = (None, None, None, None);
         let mut data = event.payload.clone();
         match event.kind {
             EventKind::NewMessage => {
                 data = splice_seq(&event.payload, event.seq);
+                id = glance.id;
                 sender = glance.sender_id;
                 about = glance.reply_to_message_id;
             }
@@ -79,7 +83,7 @@ impl Event {
         let membership = change.and_then(|change| Membership::of(change, glance.user_ids));
         let LogEvent { seq, conversation, kind, stored_at, .. } = *event;
         let origin = Origin { seq, conversation, kind, sender, stored_at };
-        Some(Self { origin, data, target, about, membership: membership.map(Arc::new) })
+        Some(Self { origin, data, id, target, about, membership: membership.map(Arc::new) })
     }
 }
 

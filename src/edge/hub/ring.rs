@@ -53,6 +53,8 @@ pub struct Ring {
     last: Seq,
     by_conversation: HashMap<ConversationId, VecDeque<Seq>>,
     moves: HashMap<UserId, VecDeque<Move>>,
+    /// Messages by their ids.
+    ids: HashMap<MessageId, Seq>,
     /// Edits in the ring by the place of the message they edit: they carry its content too.
     edits: HashMap<Seq, SmallVec<[Seq; 1]>>,
     /// Replies in the ring, and edits of them, by the message that they quote.
@@ -64,8 +66,8 @@ pub struct Ring {
 }
 
 /// What an entry costs beside its data: the struct (about 150 bytes), its place in the index of its
-/// conversation, and that index where it is the conversation's only event.
-const OVERHEAD: usize = 256;
+/// conversation, that index where it is the conversation's only event, and some 40 for its id.
+const OVERHEAD: usize = 300;
 
 impl Ring {
     /// An empty ring that will be given everything from `from` on.
@@ -78,6 +80,7 @@ impl Ring {
             last: from.saturating_sub(1),
             by_conversation: HashMap::new(),
             moves: HashMap::new(),
+            ids: HashMap::new(),
             edits: HashMap::new(),
             quotes: HashMap::new(),
             deleted: HashSet::new(),
@@ -86,10 +89,11 @@ impl Ring {
     }
 
     /// Adds the newest event; the oldest make room. Returns the event as it may be shown, or `None` for an edit of a
-    /// message, or a reaction to one, that was deleted before it.
+    /// message, or a reaction to one, that was deleted before it, and for a message that is here already: sent again
+    /// when the log had forgotten its id.
     pub fn push(&mut self, mut event: Event) -> Option<Event> {
         self.reached(event.origin.seq);
-        if self.is_void(&event) {
+        if self.is_void(&event) || event.id.is_some_and(|id| self.ids.contains_key(&id)) {
             return None;
         }
         if event.about.is_some_and(|quoted| self.deleted_ids.contains(&quoted)) {
@@ -131,6 +135,25 @@ impl Ring {
     pub fn get(&self, seq: Seq) -> Option<&Event> {
         let at = self.place(seq)?;
         self.events.get(at).filter(|event| !event.data.is_empty())
+    }
+
+    /// The conversation and the place of a message.
+    pub fn whereabouts(&self, id: MessageId) -> Option<(ConversationId, Seq)> {
+        let seq = *self.ids.get(&id)?;
+        let event = self.events.get(self.place(seq)?)?;
+        Some((event.origin.conversation, seq))
+    }
+
+    /// The first event behind `seq`.
+    pub fn first_behind(&self, seq: Seq) -> Option<&Event> {
+        self.events.get(self.events.partition_point(|event| event.origin.seq <= seq))
+    }
+
+    /// A message and its edits, in order.
+    pub fn message(&self, id: MessageId) -> Vec<Event> {
+        let Some(seq) = self.ids.get(&id) else { return Vec::new() };
+        let edits = self.edits.get(seq).into_iter().flatten();
+        std::iter::once(seq).chain(edits).filter_map(|seq| self.get(*seq).cloned()).collect()
     }
 
     /// What happened in these stretches, in order, each event once.
@@ -183,6 +206,7 @@ impl Ring {
     /// Enters an event into the indices, and lets it have its effect on earlier ones.
     fn note(&mut self, event: &Event) {
         let origin = event.origin;
+        self.ids.extend(event.id.map(|id| (id, origin.seq)));
         self.by_conversation.entry(origin.conversation).or_default().push_back(origin.seq);
         for user in event.membership.iter().flat_map(|membership| &membership.users) {
             let gained = event.membership.as_ref().is_some_and(|membership| membership.gained);
@@ -197,7 +221,9 @@ impl Ring {
             }
             (EventKind::MessageUpdated, Some(target), quoted) => {
                 self.edits.entry(target).or_default().push(origin.seq);
-                quoted.map(|quoted| self.quotes.entry(quoted).or_default().push(origin.seq));
+                if let Some(quoted) = quoted {
+                    self.quotes.entry(quoted).or_default().push(origin.seq);
+                }
             }
             (EventKind::NewMessage, _, Some(quoted)) => {
                 self.quotes.entry(quoted).or_default().push(origin.seq);
@@ -228,6 +254,9 @@ impl Ring {
     fn forget(&mut self, gone: &Event) {
         let origin = gone.origin;
         pop_front(&mut self.by_conversation, &origin.conversation);
+        if let Some(id) = gone.id {
+            self.ids.remove(&id);
+        }
         for user in gone.membership.iter().flat_map(|membership| &membership.users) {
             pop_front(&mut self.moves, user);
         }
@@ -238,7 +267,9 @@ impl Ring {
             }
             (EventKind::MessageUpdated, Some(target), quoted) => {
                 remove(&mut self.edits, &target, origin.seq);
-                quoted.map(|quoted| remove(&mut self.quotes, &quoted, origin.seq));
+                if let Some(quoted) = quoted {
+                    remove(&mut self.quotes, &quoted, origin.seq);
+                }
             }
             (EventKind::NewMessage, _, Some(quoted)) => {
                 remove(&mut self.quotes, &quoted, origin.seq);

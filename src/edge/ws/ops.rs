@@ -15,7 +15,7 @@ use crate::edge::messages::{self, Preparation, Prepared};
 use crate::edge::{Edge, reactions, reads, signals};
 use crate::telemetry::trace::TraceParent;
 use crate::wire::error::{ApiError, Code};
-use crate::wire::event::itoa;
+use crate::wire::event::{itoa, splice_seq};
 use crate::wire::objects;
 use crate::wire::requests::{SendMessage, parse};
 
@@ -188,7 +188,17 @@ struct Waiting {
 impl Waiting {
     fn finish(self, stored: Result<Stored, BusError>) {
         match stored {
-            Ok(stored) if messages::is_repeat(&stored) => self.repeat(stored.seq),
+            Ok(stored) if stored.duplicate && self.prepared.is_named => {
+                // Of an earlier request, or this one's own that had to be sent twice.
+                let hub = self.edge.hub.clone();
+                let answer = move || match self.edge.hub.recent(stored.seq) {
+                    Some(data) if data == splice_seq(&self.prepared.payload, stored.seq) => {
+                        self.answer(&accepted(&self.prepared.payload, stored.seq));
+                    }
+                    _ => self.repeat(stored.seq),
+                };
+                hub.after(stored.seq, Box::new(answer));
+            }
             Ok(stored) => {
                 self.prepared.trace_accepted(stored.seq);
                 self.edge.metrics.accept_to_puback.observe(self.began.elapsed());
@@ -217,8 +227,7 @@ impl Waiting {
     fn repeat(self, seq: u64) {
         let sessions = self.edge.sessions.clone();
         sessions.spawn(async move {
-            let user = self.connection.user;
-            match messages::original(&self.edge, user, &self.prepared, seq).await {
+            match messages::original(&self.edge, &self.prepared, seq).await {
                 Ok(message) => match serde_json::to_vec(&OneMessage { message: &message }) {
                     Ok(data) => self.answer(&data),
                     Err(cause) => self.refuse(&unwritable(&cause)),

@@ -66,7 +66,8 @@ async fn a_node_that_never_had_a_deleted_message_shows_its_tombstone_all_the_sam
         let mut world = World::start_with(&settings).await;
         let (ada, ben) = (world.user("Ada"), world.user("Ben"));
         let group =
-            crate::harness::flow::open_group(&world.node().rest(&ada), &[ben.clone()]).await;
+            crate::harness::flow::open_group(&world.node().rest(&ada), std::slice::from_ref(&ben))
+                .await;
         let cursor = super::cursor_of(&world.node().ws(&ben).await.connected);
         let mut writer = world.node().ws(&ada).await;
         let gone = writer.say(group, "the secret").await;

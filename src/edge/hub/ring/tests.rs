@@ -15,7 +15,7 @@ fn id(seq: Seq) -> MessageId {
 fn event(seq: Seq, conversation: Uuid, kind: EventKind, data: &str) -> Event {
     let origin = Origin { seq, conversation, kind, sender: None, stored_at: 1_000_000_000 };
     let data = Bytes::copy_from_slice(data.as_bytes());
-    Event { origin, data, target: None, about: None, membership: None }
+    Event { origin, data, id: None, target: None, about: None, membership: None }
 }
 
 fn message(seq: Seq) -> Event {
@@ -114,7 +114,7 @@ fn somebody_who_comes_back_gets_the_own_conversations_in_order() {
 fn a_deleted_message_becomes_a_tombstone_and_its_edits_and_quotes_say_nothing() {
     let mut ring = ring(10);
     ring.push(whole(1, None));
-    ring.push(Event { target: Some(1), ..whole(2, None) }.as_edit());
+    ring.push(Event { target: Some(1), ..whole(2, None) }.into_edit());
     ring.push(whole(3, Some(1)));
     ring.push(deletion(4, 1));
     assert!(ring.push(edit(5, 1)).is_none(), "an edit that was under way");
@@ -138,7 +138,7 @@ fn a_deleted_message_becomes_a_tombstone_and_its_edits_and_quotes_say_nothing() 
 }
 
 impl Event {
-    fn as_edit(mut self) -> Self {
+    fn into_edit(mut self) -> Self {
         self.origin.kind = EventKind::MessageUpdated;
         self
     }
@@ -171,4 +171,20 @@ fn what_left_is_forgotten() {
     assert!(ring.edits.is_empty() && ring.deleted.is_empty() && ring.deleted_ids.is_empty());
     assert!(ring.quotes.is_empty() && ring.moves.is_empty());
     assert_eq!(ring.by_conversation.len(), 1);
+}
+
+#[test]
+fn a_message_is_found_by_its_id_and_a_second_of_that_id_is_none() {
+    let mut ring = ring(3);
+    let named = |seq| Event { id: Some(id(7)), ..message(seq) };
+    assert!(ring.push(named(1)).is_some());
+    assert!(ring.push(named(2)).is_none(), "stored again, long after");
+    assert_eq!(ring.whereabouts(id(7)), Some((HERE, 1)));
+    assert!(ring.get(2).is_none());
+    for seq in 3..=5 {
+        ring.push(message(seq));
+    }
+    assert_eq!(ring.whereabouts(id(7)), None, "it has left");
+    assert!(ring.push(named(6)).is_some());
+    assert_eq!(ring.whereabouts(id(7)), Some((HERE, 6)));
 }
