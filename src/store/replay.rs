@@ -34,6 +34,8 @@ pub struct Missed {
     /// Messages that the user had, edited since: the place of the last edit, and the message as it is now.
     pub edited: Vec<(Seq, Message)>,
     pub deleted: Vec<Deleted>,
+    /// The last word on each reaction to a message that the user had.
+    pub reactions: Vec<Reacted>,
     pub conversations: Vec<Changed>,
 }
 
@@ -44,6 +46,18 @@ pub struct Deleted {
     pub conversation_id: ConversationId,
     pub message_id: MessageId,
     pub message_seq: Seq,
+}
+
+/// The last word on a reaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reacted {
+    pub seq: Seq,
+    pub conversation_id: ConversationId,
+    pub message_id: MessageId,
+    pub message_seq: Seq,
+    pub user_id: UserId,
+    pub emoji: String,
+    pub added: bool,
 }
 
 /// A conversation or its participants changed.
@@ -107,6 +121,16 @@ const CONVERSATIONS: &str = concat!(
           ORDER BY d.seq DESC LIMIT $5) x"
 );
 
+const REACTIONS: &str = concat!(
+    spans!(),
+    "SELECT x.seq, x.conversation_id, x.message_id, x.message_seq, x.user_id, x.emoji, x.added FROM spans s
+      CROSS JOIN LATERAL (
+          SELECT * FROM reactions d
+          WHERE d.conversation_id = s.conversation_id AND d.seq > s.after AND d.seq <= s.until
+            AND d.message_seq <= s.after
+          ORDER BY d.seq DESC LIMIT $5) x"
+);
+
 impl Store {
     /// Reads what a user missed, all of it as of one moment.
     pub async fn missed(&self, asked: Asked<'_>) -> Result<Missed, StoreError> {
@@ -124,14 +148,16 @@ impl Store {
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
                 [&asked.user, &after, &until, &asked.heard, &limit];
             // Sent together, answered together: one round trip.
-            let (messages, changes, conversations) = tokio::try_join!(
+            let (messages, changes, reactions, conversations) = tokio::try_join!(
                 rows(&tx, MESSAGES, &params),
                 rows(&tx, CHANGES, &params),
+                rows(&tx, REACTIONS, &params),
                 rows(&tx, CONVERSATIONS, &params),
             )?;
             tx.commit().await?;
             let mut missed = Missed { through, ..Missed::default() };
             missed.messages = messages.iter().map(message).collect::<Result<_, _>>()?;
+            missed.reactions = reactions.iter().map(reacted).collect::<Result<_, _>>()?;
             missed.conversations = conversations.iter().map(changed).collect::<Result<_, _>>()?;
             for row in &changes {
                 missed.take_change(row)?;
@@ -185,6 +211,18 @@ impl Missed {
         }
         Ok(())
     }
+}
+
+fn reacted(row: &Row) -> Result<Reacted, StoreError> {
+    Ok(Reacted {
+        seq: unsigned(row, "seq")?,
+        message_id: row.try_get("message_id")?,
+        message_seq: unsigned(row, "message_seq")?,
+        conversation_id: row.try_get("conversation_id")?,
+        user_id: row.try_get("user_id")?,
+        emoji: row.try_get("emoji")?,
+        added: row.try_get("added")?,
+    })
 }
 
 fn changed(row: &Row) -> Result<Changed, StoreError> {

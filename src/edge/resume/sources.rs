@@ -15,7 +15,7 @@ use crate::edge::{Edge, error};
 use crate::store::StoreError;
 use crate::store::replay::{Asked, Missed};
 use crate::wire::error::ApiError;
-use crate::wire::event::{EventKind, MessageDeleted};
+use crate::wire::event::{EventKind, MessageDeleted, ReactionUpdated};
 use crate::wire::objects;
 
 use super::Page;
@@ -88,6 +88,18 @@ fn events(missed: Missed) -> Vec<Event> {
             message_id: deleted.message_id,
             conversation_id: deleted.conversation_id,
             seq: deleted.message_seq,
+        };
+        event(origin, &data)
+    }));
+    events.extend(missed.reactions.into_iter().filter_map(|reacted| {
+        let origin = origin(reacted.seq, reacted.conversation_id, EventKind::ReactionUpdated);
+        let data = ReactionUpdated {
+            message_id: reacted.message_id,
+            conversation_id: reacted.conversation_id,
+            seq: reacted.message_seq,
+            emoji: reacted.emoji,
+            user_id: reacted.user_id,
+            added: reacted.added,
         };
         event(origin, &data)
     }));

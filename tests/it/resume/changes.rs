@@ -110,6 +110,37 @@ async fn delete(scene: &Scene, message: &Value) {
 }
 
 #[tokio::test]
+async fn reactions_to_older_messages_come_and_those_to_newer_ones_come_with_them() {
+    for source in [Source::Ring, Source::Postgres] {
+        let mut scene = Scene::start(source).await;
+        let mut ada = scene.world.node().ws(&scene.ada).await;
+        let older = ada.say(scene.group, "older").await;
+        let thumb = json!({"messageId": older["id"], "emoji": "👍"});
+        let heart = json!({"messageId": older["id"], "emoji": "❤️"});
+        ada.request("addReaction", heart.clone()).await.expect("added");
+        let cursor = scene.ben_leaves().await;
+        ada.request("addReaction", thumb).await.expect("added");
+        ada.request("removeReaction", heart).await.expect("taken back");
+        let newer = ada.say(scene.group, "newer").await;
+        let rocket = json!({"messageId": newer["id"], "emoji": "🚀"});
+        ada.request("addReaction", rocket).await.expect("added");
+        let back = scene.comes_back(&cursor).await;
+        let reactions = back.all("reactionUpdated");
+        let told: Vec<_> = reactions.iter().map(|r| (&r["emoji"], &r["added"])).collect();
+        assert_eq!(
+            told[..2],
+            [(&json!("👍"), &json!(true)), (&json!("❤️"), &json!(false))],
+            "{source:?}"
+        );
+        let shown = &back.all("newMessage")[0]["reactions"]["🚀"]["count"];
+        match source {
+            Source::Ring => assert_eq!(told[2..], [(&json!("🚀"), &json!(true))]),
+            _ => assert_eq!((told.len(), shown), (2, &json!(1)), "the message is as it is now"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn changes_that_no_cursor_reaches_back_to_are_forgotten() {
     let mut world = World::start_with(UNPACED).await;
     let (ada, ben) = (world.user("Ada"), world.user("Ben"));
