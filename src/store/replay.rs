@@ -19,6 +19,8 @@ pub struct Asked<'a> {
     pub user: UserId,
     /// What lies behind this was missed.
     pub after: Seq,
+    /// Nothing behind this is looked for.
+    pub until: Seq,
     /// The conversations that the user hears now, or heard until a moment that the projection does not know yet.
     pub heard: &'a [ConversationId],
     /// Messages, and changes, of one conversation at most; the newest where there are more.
@@ -28,7 +30,7 @@ pub struct Asked<'a> {
 /// What was missed, as far as the projection has come.
 #[derive(Debug, Clone, Default)]
 pub struct Missed {
-    /// The projection has everything up to here.
+    /// This is everything up to here.
     pub through: Seq,
     pub messages: Vec<Message>,
     /// Messages that the user had, edited since: the place of the last edit, and the message as it is now.
@@ -142,7 +144,7 @@ impl Store {
                 .read_only(true)
                 .start()
                 .await?;
-            let through = through(&tx).await?;
+            let through = through(&tx).await?.min(asked.until);
             let (after, until) = (signed(asked.after), signed(through));
             let limit = i64::from(asked.limit) + 1;
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =

@@ -51,12 +51,14 @@ impl Hub {
         after: Seq,
         joined: &HashMap<ConversationId, Seq>,
     ) -> Option<Recent> {
+        // Not under the lock: who comes into a conversation after this shows among the moves.
+        let heard = self.heard(returning);
         let ring = self.ring.read();
         if !ring.covers(after) {
             return None;
         }
         let moves = ring.moves_of(returning.user(), after);
-        let events = ring.collect(&spans(&self.heard(returning), &moves, after, joined));
+        let events = ring.collect(&spans(&heard, &moves, after, joined));
         let through = ring.last().max(after);
         let end = events.len() <= LAST_STRETCH;
         if let Returning::Connection(connection) = returning

@@ -61,13 +61,16 @@ pub async fn from_store(
     after: Seq,
 ) -> Result<Option<Page>, StoreError> {
     let user = returning.user();
+    // The persister may be ahead of this node, which would not know yet of a conversation that the user has joined
+    // in between. What is known is known up to here.
+    let until = edge.hub.last_seq();
     let mut heard = edge.hub.heard(returning);
     // Left behind what the projection knows: heard all the same until then.
     let moves = edge.hub.moves_of(user, after);
     heard.extend(moves.iter().filter(|one| !one.gained).map(|one| one.conversation));
     let limits = edge.settings.replay;
     let limit = u32::try_from(limits.per_conversation).unwrap_or(u32::MAX);
-    let missed = edge.store.missed(Asked { user, after, heard: &heard, limit }).await?;
+    let missed = edge.store.missed(Asked { user, after, until, heard: &heard, limit }).await?;
     if missed.through <= after {
         return Ok(None);
     }
