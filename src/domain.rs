@@ -9,4 +9,5 @@ pub mod ids;
 pub mod membership;
 pub mod message;
 pub mod reaction;
+pub mod receipt;
 pub mod user;

@@ -24,6 +24,7 @@ pub mod ahead;
 pub mod arrivals;
 pub mod auth;
 pub mod conversations;
+pub mod delivery;
 pub mod error;
 pub mod freshness;
 pub mod http;
@@ -85,6 +86,7 @@ pub struct Edge {
     pub heads: freshness::Heads,
     pub arrivals: arrivals::Arrivals,
     pub reads: reads::Reads,
+    pub deliveries: delivery::Deliveries,
     pub typing: signals::Typing,
     /// How far Postgres is.
     pub persisted: watch::Receiver<Seq>,

@@ -21,6 +21,7 @@ pub mod participants;
 pub mod progress;
 pub mod projection;
 pub mod reactions;
+pub mod receipts;
 pub mod replay;
 pub mod users;
 

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::ids::{ConversationId, Seq, UserId};
 use super::message::Message;
+use super::receipt::Status;
 
 /// Longest title, in characters.
 pub const MAX_TITLE_CHARS: usize = 200;
@@ -129,6 +130,7 @@ pub struct Participant {
     pub last_seen_at: Option<Timestamp>,
     pub last_read_message_id: Option<Uuid>,
     pub last_read_seq: Seq,
+    /// Who has read has received.
     pub delivered_seq: Seq,
     pub joined_at: Timestamp,
 }
@@ -164,6 +166,8 @@ pub struct View {
     pub muted_until: Option<Timestamp>,
     pub is_archived: bool,
     pub last_message: Option<Message>,
+    /// How far the last message has come, where it is the viewer's own.
+    pub last_message_status: Option<Status>,
     pub last_message_at: Option<Timestamp>,
 }
 

@@ -96,4 +96,5 @@ fn message_routes() -> Router<Arc<Edge>> {
         .route("/messages", post(m::send))
         .route("/messages/{id}", get(m::get).put(m::edit).delete(m::delete))
         .route("/messages/{id}/reactions/{emoji}", put(r::add).delete(r::remove))
+        .route("/messages/{id}/receipts", get(m::receipts))
 }

@@ -33,7 +33,9 @@ use super::hub::registry::Connection;
 use super::hub::ring::{self, Ring};
 use super::hub::{Fanout, Hub};
 use super::ws::admission::Gate;
-use super::{Edge, Settings, arrivals, auth, freshness, http, limits, outbox, reads, signals};
+use super::{
+    Edge, Settings, arrivals, auth, delivery, freshness, http, limits, outbox, reads, signals,
+};
 
 /// What the edge is built from.
 pub struct Parts {
@@ -148,6 +150,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         heads,
         arrivals,
         reads,
+        deliveries: delivery::Deliveries::default(),
         typing: signals::Typing::default(),
         persisted: persisted_seen,
         tail: tail_seen,
@@ -199,6 +202,7 @@ impl Work {
         lifecycle.spawn_critical("log heads", self.asker.run(last.clone()));
         lifecycle.spawn_critical("arrivals", self.loader.run(last.clone()));
         lifecycle.spawn_critical("read markers", self.committer.run(last.clone()));
+        lifecycle.spawn_critical("deliveries", delivery::commit(edge.clone(), last.clone()));
         let soft = &lifecycle.soft;
         lifecycle.spawn_critical("outbox sweep", outbox::sweep(edge.clone(), soft.clone()));
         lifecycle.spawn_critical("typing", signals::expire_typing(edge.clone(), soft.clone()));

@@ -23,6 +23,7 @@ pub mod admission;
 pub mod catch_up;
 pub mod native;
 pub mod ops;
+pub mod proof;
 pub mod reply;
 pub mod session;
 pub mod socketio;

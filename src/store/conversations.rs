@@ -15,10 +15,11 @@ use crate::domain::conversation::{
 use crate::domain::ids::{ConversationId, UserId};
 use crate::domain::membership::{self, Refused};
 use crate::domain::message::Message;
+use crate::domain::receipt::Status;
 
 use super::outbox::OutboxEvent;
 use super::{
-    Store, StoreError, execute, messages, named, participants, row, rows, unsigned, users,
+    Store, StoreError, execute, messages, named, participants, receipts, row, rows, unsigned, users,
 };
 
 /// Why a change did not happen.
@@ -161,11 +162,20 @@ pub(super) async fn views(
     let params: [&(dyn ToSql + Sync); 2] = [&user, &ids];
     let (own, mut shared) = tokio::try_join!(rows(client, sql, &params), load(client, ids))?;
     let mut newest = newest_messages(client, &own).await?;
+    let sent: Vec<ConversationId> =
+        newest.values().filter(|m| m.sender_id == user).map(|m| m.conversation_id).collect();
+    let others = match sent.is_empty() {
+        true => HashMap::new(),
+        false => receipts::others_markers(client, &sent, user).await?,
+    };
     let mut found = HashMap::with_capacity(own.len());
     for row in &own {
         let id: ConversationId = row.try_get("id")?;
         if let Some(conversation) = shared.remove(&id) {
-            found.insert(id, view(row, conversation, newest.remove(&id), now)?);
+            let mut view = view(row, conversation, newest.remove(&id), now)?;
+            let last = view.last_message.as_ref().filter(|last| last.sender_id == user);
+            view.last_message_status = last.map(|last| Status::of(last.seq, others.get(&id)));
+            found.insert(id, view);
         }
     }
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
@@ -199,6 +209,7 @@ fn view(
         muted_until: muted_until.filter(|_| is_muted),
         is_archived: row.try_get("is_archived")?,
         last_message,
+        last_message_status: None,
         last_message_at: row.try_get("last_message_at")?,
     })
 }

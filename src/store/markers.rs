@@ -1,15 +1,13 @@
-//! How far people have read. A marker never goes back.
+//! How far people have read, and what has reached them. A marker never goes back.
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::domain::ids::{ConversationId, MessageId, Seq, UserId};
 
-use super::{Store, StoreError, rows, unsigned};
-
-/// Delivery and reading "by all" are followed in conversations of up to so many.
-const MAX_FOLLOWED: i32 = 100;
+use super::{Store, StoreError, rows, signed, unsigned};
 
 /// "I have read up to here."
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,45 +104,6 @@ impl Store {
     }
 }
 
-/// How far everybody else in a conversation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OthersMarkers {
-    /// All of them have read up to here.
-    pub read_seq: Seq,
-    /// All of them have received up to here.
-    pub delivered_seq: Seq,
-}
-
-impl Store {
-    /// How far everybody but `user` is. `None` where there is nobody else, or where they are so many that
-    /// "all" says nothing and would have to be looked for among thousands of rows.
-    pub async fn others_markers(
-        &self,
-        conversation: ConversationId,
-        user: UserId,
-    ) -> Result<Option<OthersMarkers>, StoreError> {
-        // A participant who has read something has received it.
-        let sql = "SELECT min(p.last_read_seq) AS read_seq,
-                          min(GREATEST(p.delivered_seq, p.last_read_seq)) AS delivered_seq
-                   FROM conversations c JOIN conversation_participants p ON p.conversation_id = c.id
-                   WHERE c.id = $1 AND p.user_id <> $2 AND c.participant_count <= $3
-                   HAVING count(*) > 0";
-        self.within(async {
-            let client = self.client().await?;
-            super::row(&client, sql, &[&conversation, &user, &MAX_FOLLOWED])
-                .await?
-                .map(|row| {
-                    Ok(OthersMarkers {
-                        read_seq: unsigned(&row, "read_seq")?,
-                        delivered_seq: unsigned(&row, "delivered_seq")?,
-                    })
-                })
-                .transpose()
-        })
-        .await
-    }
-}
-
 fn outcome(row: &Row) -> Result<MarkOutcome, StoreError> {
     if !row.try_get::<_, bool>("participates")? {
         return Ok(MarkOutcome::NotAParticipant);
@@ -158,4 +117,95 @@ fn outcome(row: &Row) -> Result<MarkOutcome, StoreError> {
         message_id: row.try_get("message_id")?,
         unread_count: unsigned(row, "unread_count")?,
     }))
+}
+
+/// "Everything up to here has reached a device of this person."
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub conversation_id: ConversationId,
+    pub user_id: UserId,
+    pub seq: Seq,
+    /// When that was proven.
+    pub at: Timestamp,
+    /// Whose messages were among it.
+    pub senders: Vec<UserId>,
+}
+
+/// What became of one [`Delivery`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivered {
+    /// The marker has moved; those of the senders who are in the conversation may know.
+    Now(Vec<UserId>),
+    /// The marker was there already, or the person is not in the conversation.
+    Before,
+    /// The conversation has too many participants to be followed.
+    TooMany,
+}
+
+/// Locks the markers that are to move in order, moves them, and says to whom that matters. The lock order is the
+/// persister's.
+const MARK_DELIVERED: &str = "
+WITH items AS (
+    SELECT t.*, c.participant_count > $5 AS too_many
+    FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[])
+        WITH ORDINALITY AS t(conversation_id, user_id, seq, at, n)
+    JOIN conversations c ON c.id = t.conversation_id
+), locked AS MATERIALIZED (
+    SELECT i.n, p.conversation_id, p.user_id, i.seq, i.at
+    FROM conversation_participants p JOIN items i USING (conversation_id, user_id)
+    WHERE NOT i.too_many AND p.delivered_seq < i.seq
+    ORDER BY p.conversation_id, p.user_id
+    FOR NO KEY UPDATE OF p
+), moved AS (
+    UPDATE conversation_participants p SET delivered_seq = l.seq, delivered_at = l.at
+    FROM locked l
+    WHERE p.conversation_id = l.conversation_id AND p.user_id = l.user_id AND p.delivered_seq < l.seq
+    RETURNING l.n, p.conversation_id
+), told AS (
+    SELECT s.n, array_agg(s.sender) AS senders
+    FROM UNNEST($6::bigint[], $7::uuid[]) AS s(n, sender)
+    JOIN moved USING (n)
+    JOIN conversation_participants p ON p.conversation_id = moved.conversation_id AND p.user_id = s.sender
+    GROUP BY s.n
+)
+SELECT i.n, i.too_many, COALESCE(told.senders, '{}') AS senders
+FROM items i LEFT JOIN moved USING (n) LEFT JOIN told USING (n)
+WHERE i.too_many OR moved.n IS NOT NULL";
+
+impl Store {
+    /// Moves delivery markers, in one statement for the whole batch, and answers in the order of `items`. Each person
+    /// may be named once for a conversation. Conversations of more than `max` participants are left alone.
+    pub async fn mark_delivered(
+        &self,
+        items: &[Delivery],
+        max: u32,
+    ) -> Result<Vec<Delivered>, StoreError> {
+        let conversations: Vec<Uuid> = items.iter().map(|i| i.conversation_id).collect();
+        let users: Vec<Uuid> = items.iter().map(|i| i.user_id).collect();
+        let seqs: Vec<i64> = items.iter().map(|i| signed(i.seq)).collect();
+        let times: Vec<Timestamp> = items.iter().map(|i| i.at).collect();
+        let max = i32::try_from(max).unwrap_or(i32::MAX);
+        // Numbered from 1, as the statement numbers the items.
+        let numbered = (1_i64..).zip(items);
+        let (of, senders): (Vec<i64>, Vec<Uuid>) =
+            numbered.flat_map(|(n, i)| i.senders.iter().map(move |sender| (n, *sender))).unzip();
+        self.within(async {
+            let client = self.client().await?;
+            let params: [&(dyn ToSql + Sync); 7] =
+                [&conversations, &users, &seqs, &times, &max, &of, &senders];
+            let mut outcomes = vec![Delivered::Before; items.len()];
+            for row in rows(&client, MARK_DELIVERED, &params).await? {
+                let n = usize::try_from(row.try_get::<_, i64>("n")?).unwrap_or_default();
+                let outcome = match row.try_get("too_many")? {
+                    true => Delivered::TooMany,
+                    false => Delivered::Now(row.try_get("senders")?),
+                };
+                if let Some(place) = n.checked_sub(1).and_then(|at| outcomes.get_mut(at)) {
+                    *place = outcome;
+                }
+            }
+            Ok(outcomes)
+        })
+        .await
+    }
 }

@@ -38,7 +38,7 @@ pub struct ParticipantKey {
 macro_rules! participant_columns {
     () => {
         "p.conversation_id, p.user_id, p.role, p.joined_at, p.last_read_message_id, p.last_read_seq, \
-         p.delivered_seq, u.display_name, u.avatar_url, u.last_seen_at"
+         GREATEST(p.delivered_seq, p.last_read_seq) AS delivered_seq, u.display_name, u.avatar_url, u.last_seen_at"
     };
 }
 

@@ -108,6 +108,10 @@ pub struct Metrics {
     replays: Family<SourceLabel, Counter>,
     /// Frames handed to sockets.
     pub frames_out: PerProtocol<RealCounter>,
+    /// Pings answered, each of which proves that everything written before it has arrived.
+    pub delivery_proofs: RealCounter,
+    /// Proofs that found no room while Postgres was away.
+    pub deliveries_dropped: RealCounter,
     /// Events confirmed by the log.
     pub published: RealCounter,
     /// Publishes repeated after a time-out or without a leader.
@@ -166,6 +170,8 @@ impl Metrics {
             resumed: latency(),
             replays: Family::default(),
             frames_out: PerProtocol::default(),
+            delivery_proofs: Counter::default(),
+            deliveries_dropped: Counter::default(),
             published: Counter::default(),
             publish_retries: Counter::default(),
             publish_failures: Family::default(),
@@ -239,6 +245,12 @@ impl Metrics {
         let r = &mut self.registry;
         r.register("connections", "Open connections", connections);
         r.register("frames_out", "Frames handed to sockets", frames_out);
+        r.register("delivery_proofs", "Pings answered", self.delivery_proofs.clone());
+        r.register(
+            "deliveries_dropped",
+            "Proofs that found no room while Postgres was away",
+            self.deliveries_dropped.clone(),
+        );
         r.register("connects", "Connections that passed authentication", self.connects.clone());
         r.register("disconnects", "Connections ended, by close code", self.disconnects.clone());
         r.register(

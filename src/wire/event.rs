@@ -185,6 +185,17 @@ pub struct MessageRead {
     pub read_at: jiff::Timestamp,
 }
 
+/// `messageDelivered`: everything up to `seq` has reached the user.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageDelivered {
+    pub conversation_id: ConversationId,
+    pub user_id: UserId,
+    pub seq: Seq,
+    #[serde(with = "super::time")]
+    pub delivered_at: jiff::Timestamp,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -273,6 +273,36 @@ impl From<domain::conversation::Participant> for Participant {
     }
 }
 
+/// Who else has received and read a message.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipts {
+    pub delivered_to: Vec<Receipt>,
+    pub read_by: Vec<Receipt>,
+}
+
+/// One of them, and when it was at the latest.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    pub user_id: Uuid,
+    #[serde(with = "time")]
+    pub at: Timestamp,
+}
+
+impl From<domain::receipt::Receipts> for Receipts {
+    fn from(receipts: domain::receipt::Receipts) -> Self {
+        let shown = |receipt: domain::receipt::Receipt| Receipt {
+            user_id: receipt.user_id,
+            at: receipt.at,
+        };
+        Self {
+            delivered_to: receipts.delivered_to.into_iter().map(shown).collect(),
+            read_by: receipts.read_by.into_iter().map(shown).collect(),
+        }
+    }
+}
+
 impl From<domain::conversation::Context> for Context {
     fn from(c: domain::conversation::Context) -> Self {
         Self {
@@ -316,7 +346,10 @@ impl From<domain::conversation::View> for Conversation {
             is_muted: view.is_muted,
             muted_until: view.muted_until,
             is_archived: view.is_archived,
-            last_message: view.last_message.map(Message::from),
+            last_message: view.last_message.map(|message| Message {
+                status: view.last_message_status.map(|status| status.as_str().to_owned()),
+                ..message.into()
+            }),
             last_message_at: view.last_message_at,
             suggested_message,
         }

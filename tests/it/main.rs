@@ -8,6 +8,7 @@ mod cli;
 mod cluster;
 mod dedupe;
 mod degraded;
+mod delivery;
 mod dev;
 mod direct;
 mod drain;

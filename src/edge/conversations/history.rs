@@ -2,6 +2,7 @@
 
 use crate::domain::ids::{ConversationId, MessageId, Seq, UserId};
 use crate::domain::message::Message;
+use crate::domain::receipt::{Receipts, Status};
 use crate::store::messages::History;
 use crate::wire::error::{ApiError, Code};
 use crate::wire::objects;
@@ -117,16 +118,30 @@ pub async fn message(
     caller: &Caller,
     id: MessageId,
 ) -> Result<objects::Message, ApiError> {
-    let found = ahead::message(edge, id).await?;
-    let Found { message, .. } = found.ok_or_else(ApiError::message_not_found)?;
+    let message = shown_to(edge, caller, id).await?;
     let conversation = message.conversation_id;
-    participates(edge, caller.user_id, conversation).await.map_err(|error| match error.code {
-        // What is not for the caller does not exist.
-        Code::NotAParticipant => ApiError::message_not_found(),
-        _ => error,
-    })?;
     let mut shown = with_status(edge, caller.user_id, conversation, vec![message]).await?;
     shown.pop().ok_or_else(ApiError::internal)
+}
+
+/// Who else has received and read a message.
+///
+/// # Errors
+/// `not_found`, `unavailable`.
+pub async fn receipts(edge: &Edge, caller: &Caller, id: MessageId) -> Result<Receipts, ApiError> {
+    let message = shown_to(edge, caller, id).await?;
+    edge.store.receipts(&message).await.map_err(store_error)
+}
+
+/// A message as it is now. What is not for the caller does not exist.
+async fn shown_to(edge: &Edge, caller: &Caller, id: MessageId) -> Result<Message, ApiError> {
+    let found = ahead::message(edge, id).await?;
+    let Found { message, .. } = found.ok_or_else(ApiError::message_not_found)?;
+    match participates(edge, caller.user_id, message.conversation_id).await {
+        Ok(()) => Ok(message),
+        Err(error) if error.code == Code::NotAParticipant => Err(ApiError::message_not_found()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Senders learn how far their messages have come.
@@ -141,16 +156,10 @@ async fn with_status(
     } else {
         None
     };
-    let status = |message: &Message| match others {
-        Some(others) if message.seq <= others.read_seq => "read",
-        Some(others) if message.seq <= others.delivered_seq => "delivered",
-        _ => "sent",
-    };
     let show = |message: Message| {
-        let status = (message.sender_id == caller).then(|| status(&message).to_owned());
-        let mut shown = objects::Message::from(message);
-        shown.status = status;
-        shown
+        let own = message.sender_id == caller;
+        let status = own.then(|| Status::of(message.seq, others.as_ref()).as_str().to_owned());
+        objects::Message { status, ..message.into() }
     };
     Ok(messages.into_iter().map(show).collect())
 }

@@ -119,6 +119,15 @@ pub async fn get(
     history::message(&edge, &caller, id).await.map(Json)
 }
 
+/// `GET /messages/{id}/receipts`
+pub async fn receipts(
+    State(edge): State<Arc<Edge>>,
+    Asking(caller): Asking,
+    Ids([id]): Ids<1>,
+) -> Result<Json<objects::Receipts>, ApiError> {
+    history::receipts(&edge, &caller, id).await.map(|receipts| Json(receipts.into()))
+}
+
 /// `PUT /messages/{id}`
 pub async fn edit(
     State(edge): State<Arc<Edge>>,

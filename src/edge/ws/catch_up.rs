@@ -52,18 +52,18 @@ pub async fn run(
 }
 
 async fn replay(
-    session: &Session,
+    session: &mut Session,
     socket: &mut WebSocket,
     since: Seq,
 ) -> Result<Seq, Option<CloseCode>> {
-    let (edge, connection) = (&session.edge, &session.connection);
-    let mut replay = Replay::new(edge, Returning::Connection(connection), since);
+    let (edge, connection) = (session.edge.clone(), session.connection.clone());
+    let mut replay = Replay::new(&edge, Returning::Connection(&connection), since);
     loop {
         let page = replay.next().await.map_err(|cause| Some(refused(session, &cause)))?;
         let Page { through, end, .. } = page;
         let last = end.then(|| frames::caught_up(&edge.hub, connection.protocol, through));
         let frames = frames::page(&edge.hub, connection.protocol, &page).chain(last);
-        let writing = writer::replay(edge, connection, socket, frames);
+        let writing = writer::replay(&edge, &connection, socket, &mut session.proof, frames);
         match tokio::time::timeout(STALLED, writing).await {
             Ok(Ok(())) if end => return Ok(through),
             Ok(Ok(())) => {}

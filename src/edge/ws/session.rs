@@ -21,6 +21,7 @@ use crate::edge::resume::Start;
 use crate::telemetry::metrics::Protocol;
 use crate::wire::error::{ApiError, CloseCode};
 
+use super::proof::Proof;
 use super::writer::{self, End};
 use super::{native, socketio};
 
@@ -41,6 +42,7 @@ pub struct Session {
     pub marking: Arc<Semaphore>,
     /// The place in the log from which events flow.
     pub cursor: Seq,
+    pub proof: Proof,
     heard_at: Instant,
     expiry: Pin<Box<Sleep>>,
 }
@@ -92,6 +94,7 @@ impl Session {
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
             marking: Arc::new(Semaphore::new(MARKING)),
             cursor,
+            proof: Proof::default(),
             heard_at: Instant::now(),
             expiry,
         })
@@ -126,7 +129,7 @@ impl Session {
         loop {
             tokio::select! {
                 () = connection.queue.ready() => {
-                    match writer::drain(&edge, &connection, socket, &mut batch).await {
+                    match writer::drain(&edge, &connection, socket, &mut self.proof, &mut batch).await {
                         Ok(()) => {}
                         Err(End::Close(code)) => return Some(code),
                         Err(End::Gone) => return None,
@@ -143,6 +146,13 @@ impl Session {
                     // Boxed: what a request needs on its way is large, and most connections are idle.
                     if let Err(code) = Box::pin(self.receive(message)).await {
                         return code;
+                    }
+                }
+                () = self.proof.due() => {
+                    match writer::ask(&connection, socket, &mut self.proof).await {
+                        Ok(()) => {}
+                        Err(End::Close(code)) => return Some(code),
+                        Err(End::Gone) => return None,
                     }
                 }
                 _ = beats.tick() => {
@@ -168,6 +178,14 @@ impl Session {
         !matches!(tokio::time::timeout(patience, socket.send(ping)).await, Ok(Err(_)))
     }
 
+    fn prove(&mut self, payload: &[u8]) {
+        let Some(proven) = self.proof.pong(payload, Instant::now()) else { return };
+        let (edge, user) = (&self.edge, self.connection.user);
+        let dropped = edge.deliveries.proven(user, &proven, edge.clock.now());
+        edge.metrics.delivery_proofs.inc();
+        edge.metrics.deliveries_dropped.inc_by(dropped as u64);
+    }
+
     async fn receive(&mut self, message: Message) -> Result<(), Option<CloseCode>> {
         match message {
             Message::Text(text) => match self.connection.protocol {
@@ -175,7 +193,11 @@ impl Session {
                 Protocol::SocketIo => socketio::receive(self, &text).await,
             },
             Message::Binary(_) => Err(Some(CloseCode::Malformed)),
-            Message::Ping(_) | Message::Pong(_) => Ok(()),
+            Message::Pong(payload) => {
+                self.prove(&payload);
+                Ok(())
+            }
+            Message::Ping(_) => Ok(()),
             Message::Close(_) => Err(None),
         }
     }

@@ -6,11 +6,14 @@ use std::time::Duration;
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::SinkExt;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::edge::Edge;
 use crate::edge::hub::queue::{Frame, Queue, Taken};
 use crate::edge::hub::registry::Connection;
 use crate::wire::error::CloseCode;
+
+use super::proof::Proof;
 
 /// How long one write may take before the peer counts as gone: two heartbeats of the default.
 const STALLED: Duration = Duration::from_secs(50);
@@ -33,6 +36,7 @@ pub async fn drain(
     edge: &Edge,
     connection: &Connection,
     socket: &mut WebSocket,
+    proof: &mut Proof,
     batch: &mut VecDeque<Frame>,
 ) -> Result<(), End> {
     if let Taken::Close(code) = connection.queue.take(batch) {
@@ -46,19 +50,14 @@ pub async fn drain(
     let oldest = batch.iter().find_map(stored);
     let events = batch.iter().filter(|frame| frame.origin.is_some()).count();
     let writing = async {
+        let now = Instant::now();
         for frame in batch.drain(..) {
             feed(socket, &frame).await?;
+            proof.written(&frame, connection.user, &edge.deliveries, now);
         }
-        socket.flush().await
+        finish(proof, socket, now).await
     };
-    tokio::select! {
-        written = tokio::time::timeout(STALLED, writing) => match written {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(End::Gone),
-            Err(_) => return Err(End::Close(CloseCode::HeartbeatMissed)),
-        },
-        code = given_up(&connection.queue) => return Err(End::Close(code)),
-    }
+    in_time(connection, writing).await?;
     if batch.capacity() > KEEP {
         batch.shrink_to(KEEP);
     }
@@ -78,16 +77,54 @@ pub async fn replay(
     edge: &Edge,
     connection: &Connection,
     socket: &mut WebSocket,
+    proof: &mut Proof,
     frames: impl Iterator<Item = Frame>,
 ) -> Result<(), axum::Error> {
+    let now = Instant::now();
     let mut count = 0;
     for frame in frames {
         feed(socket, &frame).await?;
+        proof.written(&frame, connection.user, &edge.deliveries, now);
         count += 1;
     }
-    socket.flush().await?;
+    finish(proof, socket, now).await?;
     edge.metrics.frames_out.of(connection.protocol).inc_by(count);
     Ok(())
+}
+
+/// Asks for proof of what was written before; it has waited for the second to be over.
+pub async fn ask(
+    connection: &Connection,
+    socket: &mut WebSocket,
+    proof: &mut Proof,
+) -> Result<(), End> {
+    in_time(connection, finish(proof, socket, Instant::now())).await
+}
+
+async fn in_time(
+    connection: &Connection,
+    writing: impl Future<Output = Result<(), axum::Error>>,
+) -> Result<(), End> {
+    tokio::select! {
+        written = tokio::time::timeout(STALLED, writing) => match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Gone),
+            Err(_) => Err(End::Close(CloseCode::HeartbeatMissed)),
+        },
+        code = given_up(&connection.queue) => Err(End::Close(code)),
+    }
+}
+
+/// Lets everything go out, with the ping behind it if one is due.
+async fn finish(
+    proof: &mut Proof,
+    socket: &mut WebSocket,
+    now: Instant,
+) -> Result<(), axum::Error> {
+    if let Some(payload) = proof.ping(now) {
+        socket.feed(Message::Ping(payload)).await?;
+    }
+    socket.flush().await
 }
 
 async fn feed(socket: &mut WebSocket, frame: &Frame) -> Result<(), axum::Error> {

@@ -22,6 +22,15 @@ pub struct Ws {
     pub connected: Value,
 }
 
+/// A connection that somebody holds in the hand without doing anything; see [`Ws::listen`].
+pub struct Listening(tokio::task::AbortHandle);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Ws {
     /// Connects with a token in the header and waits for `connected`.
     pub async fn connect(node: &str, token: &str) -> Self {
@@ -114,6 +123,13 @@ impl Ws {
         self.next_id += 1;
         let frame = json!({"id": id, "op": op, "data": data}).to_string();
         self.socket.send(Message::text(frame)).await.map(|()| id).map_err(|_| ())
+    }
+
+    /// Goes on reading, and with that answering pings, until this is dropped.
+    pub fn listen(mut self) -> Listening {
+        let reading =
+            tokio::spawn(async move { while let Some(Ok(_)) = self.socket.next().await {} });
+        Listening(reading.abort_handle())
     }
 
     /// The next frame, or the code that the node closes the connection with (1006 without one).

@@ -54,7 +54,7 @@ async fn a_frame_that_is_not_of_the_protocol_closes_with_4400_and_disturbs_nobod
     for frame in frames {
         let mut raw = greeted(world.node(), &ada.token).await;
         raw.send_message(frame.clone()).await;
-        assert_eq!(raw.said().await, Said::Closed(4400), "{frame:?}");
+        assert_eq!(raw.closed().await, 4400, "{frame:?}");
         speaker.say(conversation, "on it goes").await;
         assert_eq!(bystander.event("newMessage").await["data"]["content"], "on it goes");
     }
