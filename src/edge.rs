@@ -66,6 +66,8 @@ pub struct Settings {
     /// Clients of a draining node come back spread over this.
     pub drain_window: Duration,
     pub request_body_limit: usize,
+    /// For a request's headers, and between two requests of a connection.
+    pub header_timeout: Duration,
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` is served on an address of its own and not to clients.
     pub metrics_elsewhere: bool,

@@ -97,6 +97,7 @@ pub fn edge(config: &Config) -> edge::Settings {
         edit_window: limits.edit_window,
         heartbeat: edge::HEARTBEAT,
         drain_window: config.lifecycle.drain_window,
+        header_timeout: config.http.header_timeout,
         request_body_limit: config.http.request_body_limit,
         cors_origins: config.http.cors_origins.clone(),
         metrics_elsewhere: config.http.metrics_listen.is_some(),

@@ -1,10 +1,11 @@
 //! `[http]`: where clients and operators reach the service.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::formats::{list, optional};
+use super::formats::{duration, list, optional};
 
 /// Listeners and what they accept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub struct Http {
     pub cors_origins: Vec<String>,
     /// In bytes.
     pub request_body_limit: usize,
+    #[serde(with = "duration")]
+    pub header_timeout: Duration,
 }
 
 impl Http {
@@ -39,6 +42,12 @@ impl Http {
                 "http.request_body_limit is {} bytes, which no message fits into; the least is 1024.",
                 self.request_body_limit
             ));
+        }
+        if self.header_timeout.is_zero() {
+            problems.push(
+                "http.header_timeout (MESSAGING_HEADER_TIMEOUT) is 0; no request comes that fast."
+                    .into(),
+            );
         }
         if self.port != 0 && self.ws_port == Some(self.port) {
             problems.push(format!(

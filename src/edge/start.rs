@@ -91,9 +91,14 @@ pub async fn start(parts: Parts, lifecycle: &Lifecycle) -> anyhow::Result<Starte
     caught_up(&edge).await?;
     let sockets = ws_listener.is_some().then(|| http::sockets_router(edge.clone()));
     let ready = http::operators::readiness(edge.clone());
-    serve(lifecycle, "http", listener, http::router(edge));
+    let patience = edge.settings.header_timeout;
+    let serve = |name, listener, router| {
+        let soft = lifecycle.soft.clone();
+        lifecycle.spawn_critical(name, listener::answer(listener, router, patience, soft));
+    };
+    serve("http", listener, http::router(edge.clone()));
     if let Some((listener, sockets)) = ws_listener.zip(sockets) {
-        serve(lifecycle, "sockets", listener, sockets);
+        serve("sockets", listener, sockets);
     }
     Ok(Started { address, sockets: sockets_address, ready })
 }
@@ -237,21 +242,6 @@ async fn caught_up(edge: &Edge) -> anyhow::Result<()> {
         Ok(Err(_)) => anyhow::bail!("the tail of the log ended while it was filling"),
         Err(_) => anyhow::bail!("the log could not be followed within 30 s; is NATS well?"),
     }
-}
-
-fn serve(lifecycle: &Lifecycle, name: &'static str, listener: TcpListener, router: axum::Router) {
-    use axum::serve::ListenerExt;
-    let soft = lifecycle.soft.clone();
-    let listener = listener.tap_io(|socket| {
-        // Frames are written whole; waiting to fill a segment would only delay them.
-        if let Err(cause) = socket.set_nodelay(true) {
-            tracing::debug!(%cause, "TCP_NODELAY could not be set");
-        }
-    });
-    let serving = async move {
-        axum::serve(listener, router).with_graceful_shutdown(soft.cancelled_owned()).await
-    };
-    lifecycle.spawn_critical(name, serving);
 }
 
 /// Waits for the soft stop and sees the clients off.

@@ -3,16 +3,21 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::metrics::Metrics;
 
@@ -60,8 +65,68 @@ pub async fn serve(
     check: Check,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let app = app(Some(metrics), check);
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
+    answer(listener, app(Some(metrics), check), HEADERS, stop).await
+}
+
+/// How long an operator's request may take to arrive.
+const HEADERS: Duration = Duration::from_secs(30);
+/// A pause when a connection cannot be taken, for want of file descriptors mostly: trying again at once would only
+/// burn a core.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Answers every connection until stopped, then lets those that are in a request finish it.
+///
+/// A connection that does not send a whole head of a request within `patience` is closed: whoever connects and says
+/// nothing would hold it for ever.
+///
+/// # Errors
+/// None so far: what goes wrong concerns one connection.
+pub async fn answer(
+    listener: TcpListener,
+    app: Router,
+    patience: Duration,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(patience);
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let socket = match accepted {
+            Ok((socket, _)) => socket,
+            Err(cause) => {
+                tracing::warn!(%cause, "a connection cannot be taken");
+                tokio::time::sleep(EXHAUSTED).await;
+                continue;
+            }
+        };
+        // Frames are written whole; waiting to fill a segment would only delay them.
+        if let Err(cause) = socket.set_nodelay(true) {
+            tracing::debug!(%cause, "TCP_NODELAY could not be set");
+        }
+        let service = TowerToHyperService::new(app.clone());
+        let serving = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
+        let stop = stop.clone();
+        connections.spawn(async move {
+            let mut serving = pin!(serving);
+            let ended = tokio::select! {
+                ended = serving.as_mut() => ended,
+                () = stop.cancelled() => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
+            };
+            if let Err(cause) = ended {
+                tracing::debug!(%cause, "a connection ended early");
+            }
+        });
+    }
+    connections.close();
+    connections.wait().await;
+    Ok(())
 }
 
 async fn ready(check: Check) -> Response {

@@ -199,3 +199,21 @@ async fn browsers_of_allowed_origins_may_call() {
     let other = preflight("https://evil.example.com").await.expect("an answer");
     assert!(!other.headers().contains_key("access-control-allow-origin"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_connects_and_does_not_finish_a_request_is_not_kept() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let world = unhurried_with(&[("MESSAGING_HEADER_TIMEOUT", "200ms")]).await;
+    let address = world.node().url.strip_prefix("http://").expect("a URL");
+    for said in ["", "GET /healthz HT", "GET /healthz HTTP/1.1\r\nhost: here\r\n"] {
+        let mut socket = tokio::net::TcpStream::connect(address).await.expect("connected");
+        socket.write_all(said.as_bytes()).await.expect("written");
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(20), socket.read_to_end(&mut answer));
+        ended.await.expect("the node ends it").expect("in order");
+    }
+    // A socket that was upgraded stays.
+    let mut ws = world.node().ws(&world.user("Ada")).await;
+    ws.no_event("reconnect", Duration::from_millis(400)).await;
+    ws.request("ping", json!({})).await.expect("it lives");
+}
