@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bus::log::{Entry, LogEvent};
 use crate::bus::tail::seq_of;
-use crate::store::projection::{Batch, ConversationChange, Deletion, Edit, Joined, Reaction};
+use crate::store::projection::{Batch, ConversationChange, Deletion, Edit, Reaction};
 use crate::wire::event::{Change, ConversationUpdated, EventKind, MessageDeleted, ReactionUpdated};
 use crate::wire::objects;
 
@@ -89,9 +89,6 @@ fn changed(batch: &mut Batch, event: &LogEvent) -> Result<(), String> {
         _ => None,
     };
     let (seq, conversation_id) = (event.seq, event.conversation);
-    if gained == Some(true) {
-        batch.joined.push(Joined { seq, conversation_id, users: updated.user_ids.clone() });
-    }
     let payload = String::from_utf8(event.payload.to_vec()).map_err(|cause| cause.to_string())?;
     let users = updated.user_ids;
     batch.conversations.push(ConversationChange { seq, conversation_id, payload, users, gained });

@@ -50,14 +50,6 @@ pub struct Reaction {
     pub added: bool,
 }
 
-/// People became participants: what came before is not unread for them.
-#[derive(Debug, Clone)]
-pub struct Joined {
-    pub seq: Seq,
-    pub conversation_id: ConversationId,
-    pub users: Vec<UserId>,
-}
-
 /// Something about a conversation or its participants changed.
 #[derive(Debug, Clone)]
 pub struct ConversationChange {
@@ -78,7 +70,6 @@ pub struct Batch {
     pub edits: Vec<Edit>,
     pub deletions: Vec<Deletion>,
     pub reactions: Vec<Reaction>,
-    pub joined: Vec<Joined>,
     pub conversations: Vec<ConversationChange>,
     /// Everything up to here is dealt with once the batch is applied.
     pub through: Seq,
@@ -149,7 +140,7 @@ impl Leader {
             }
             counters::mark_senders(&tx, &messages, &counted).await?;
         }
-        counters::mark_joined(&tx, &batch.joined, &messages).await?;
+        counters::mark_joined(&tx, &batch.conversations, &messages).await?;
         conversations::note(&tx, &batch.conversations).await?;
         changes::edits(&tx, &batch.edits).await?;
         // Before the deletions of the batch, which take along what stands in front of them and make void what follows.

@@ -29,4 +29,5 @@ mod rest;
 mod resume;
 mod serve;
 mod socketio;
+mod unread;
 mod ws;

@@ -8,10 +8,11 @@ use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::domain::ids::Seq;
 use crate::domain::message::Message;
 use crate::store::{StoreError, execute, rows, signed};
 
-use super::{Counted, Joined, ProjectionError, behind, by_conversation};
+use super::{ConversationChange, Counted, ProjectionError, behind, by_conversation};
 
 /// Raises the counters of the conversations and gives each message its own.
 pub async fn advance(
@@ -93,46 +94,66 @@ pub async fn mark_senders(
     Ok(())
 }
 
+/// What a batch says of somebody's coming to a conversation.
+#[derive(Default)]
+struct Coming {
+    /// The first announcement that they came, since they last went.
+    joined: Option<Seq>,
+    /// They went before: what was known of their coming is of an earlier time.
+    anew: bool,
+}
+
 /// What came before somebody joined is not unread for them, although it may have been written to Postgres after
-/// their row was. The first announcement counts: it may have been stored again later.
+/// their row was. The first announcement counts: it may have been stored again later. After somebody has left it is the
+/// first one behind that.
 pub async fn mark_joined(
     tx: &Transaction<'_>,
-    joined: &[Joined],
+    changes: &[ConversationChange],
     messages: &[&Message],
 ) -> Result<(), StoreError> {
-    let mut conversations = Vec::new();
-    let mut users = Vec::new();
-    let mut later = Vec::new();
-    let mut seqs = Vec::new();
-    for join in joined {
-        let behind = behind(messages, join.conversation_id, join.seq);
-        for user in &join.users {
-            conversations.push(join.conversation_id);
-            users.push(*user);
-            later.push(behind);
-            seqs.push(signed(join.seq));
+    // The map sorts by (conversation, user).
+    let mut comings: BTreeMap<(Uuid, Uuid), Coming> = BTreeMap::new();
+    for change in changes {
+        let Some(came) = change.gained else { continue };
+        for user in &change.users {
+            let coming = comings.entry((change.conversation_id, *user)).or_default();
+            if came {
+                coming.joined.get_or_insert(change.seq);
+            } else {
+                *coming = Coming { joined: None, anew: true };
+            }
         }
     }
-    if users.is_empty() {
+    if comings.is_empty() {
         return Ok(());
     }
+    let conversations: Vec<Uuid> = comings.keys().map(|(conversation, _)| *conversation).collect();
+    let users: Vec<Uuid> = comings.keys().map(|(_, user)| *user).collect();
+    let seqs: Vec<i64> = comings.values().map(|c| c.joined.map_or(0, signed)).collect();
+    let anew: Vec<bool> = comings.values().map(|c| c.anew).collect();
+    let later: Vec<i64> = comings
+        .iter()
+        .map(|((conversation, _), c)| {
+            c.joined.map_or(0, |seq| behind(messages, *conversation, seq))
+        })
+        .collect();
     let sql = "
         WITH d AS (
-            SELECT conversation_id, user_id, max(later) AS later, min(seq) AS seq
-            FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[])
-                AS t(conversation_id, user_id, later, seq)
-            GROUP BY conversation_id, user_id
+            SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::boolean[])
+                AS t(conversation_id, user_id, later, seq, anew)
         ), locked AS MATERIALIZED (
             SELECT p.conversation_id, p.user_id
             FROM conversation_participants p JOIN d USING (conversation_id, user_id)
             ORDER BY p.conversation_id, p.user_id FOR NO KEY UPDATE OF p
         )
         UPDATE conversation_participants p
-        SET last_read_counter = GREATEST(p.last_read_counter, c.message_count - d.later),
-            joined_seq = d.seq
+        SET joined_seq = d.seq,
+            last_read_counter = CASE WHEN d.seq = 0 THEN p.last_read_counter
+                ELSE GREATEST(p.last_read_counter, c.message_count - d.later) END
         FROM d JOIN locked USING (conversation_id, user_id)
         JOIN conversations c ON c.id = d.conversation_id
-        WHERE p.conversation_id = d.conversation_id AND p.user_id = d.user_id AND p.joined_seq = 0";
-    execute(tx, sql, &[&conversations, &users, &later, &seqs]).await?;
+        WHERE p.conversation_id = d.conversation_id AND p.user_id = d.user_id
+          AND (p.joined_seq = 0 OR d.anew)";
+    execute(tx, sql, &[&conversations, &users, &later, &seqs, &anew]).await?;
     Ok(())
 }
