@@ -8,11 +8,13 @@ pub mod dead_letter;
 pub mod direct;
 pub mod error;
 pub mod log;
+pub mod presence;
 pub mod progress;
 pub mod publish;
 pub mod pull;
 pub mod reads;
 pub mod signals;
+pub mod statuses;
 pub mod tail;
 pub mod topology;
 

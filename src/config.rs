@@ -17,6 +17,7 @@ mod limits;
 mod nats;
 mod persister;
 mod postgres;
+mod presence;
 mod tail;
 mod telemetry;
 
@@ -30,6 +31,7 @@ pub use load::{Problems, load};
 pub use nats::{Nats, NatsTls};
 pub use persister::Persister;
 pub use postgres::{Postgres, TlsMode};
+pub use presence::Presence;
 pub use secret::Secret;
 pub use tail::Tail;
 pub use telemetry::{LogFormat, Telemetry};
@@ -44,6 +46,7 @@ pub struct Config {
     pub limits: Limits,
     pub tail: Tail,
     pub persister: Persister,
+    pub presence: Presence,
     pub lifecycle: Lifecycle,
     pub telemetry: Telemetry,
 }
@@ -59,6 +62,7 @@ impl Config {
         self.limits.check(&mut problems);
         self.tail.check(&mut problems);
         self.persister.check(&mut problems);
+        self.presence.check(&mut problems);
         self.lifecycle.check(&mut problems);
         self.telemetry.check(&mut problems);
         problems

@@ -8,6 +8,7 @@ pub mod conversation;
 pub mod ids;
 pub mod membership;
 pub mod message;
+pub mod presence;
 pub mod reaction;
 pub mod receipt;
 pub mod user;

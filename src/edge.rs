@@ -32,6 +32,7 @@ pub mod hub;
 pub mod limits;
 pub mod messages;
 pub mod outbox;
+pub mod presence;
 pub mod reactions;
 pub mod reads;
 pub mod resume;
@@ -90,6 +91,7 @@ pub struct Edge {
     pub reads: reads::Reads,
     pub deliveries: delivery::Deliveries,
     pub typing: signals::Typing,
+    pub presence: Arc<presence::Presence>,
     /// How far Postgres is.
     pub persisted: watch::Receiver<Seq>,
     pub tail: watch::Receiver<tail::Status>,

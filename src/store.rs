@@ -8,6 +8,7 @@
 //! follows the same order, so that nobody waits in a circle.
 
 pub mod connect;
+pub mod contacts;
 pub mod conversations;
 pub mod error;
 pub mod leadership;

@@ -7,6 +7,7 @@ pub mod event;
 
 pub mod metadata;
 pub mod objects;
+pub mod presence;
 pub mod requests;
 pub mod subjects;
 pub mod time;

@@ -1,4 +1,6 @@
-//! The streams that must exist, from `nats/topology.toml`, reconciled without ever destroying data.
+//! The streams and buckets that must exist, from `nats/topology.toml`, reconciled without ever destroying data.
+//!
+//! A bucket is a stream with a name and settings of its own, laid out as every client of NATS expects it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::domain::ids::Seq;
+use crate::wire::subjects;
 
 use super::BusError;
 use super::log::EPOCH_KEY;
@@ -19,12 +22,13 @@ const TOPOLOGY: &str = include_str!("../../nats/topology.toml");
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Topology {
-    stream: Vec<Spec>,
+    stream: Vec<StreamSpec>,
+    bucket: Vec<BucketSpec>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Spec {
+struct StreamSpec {
     name: String,
     description: String,
     subjects: Vec<String>,
@@ -32,6 +36,22 @@ struct Spec {
     duplicate_window_seconds: u64,
     max_message_bytes: i32,
     allow_direct: bool,
+    epoch: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BucketSpec {
+    name: String,
+    description: String,
+    max_entry_bytes: i32,
+    marker_seconds: u64,
+}
+
+/// A stream as it should be.
+struct Wanted {
+    config: stream::Config,
+    /// Each creation is an epoch of its own.
     epoch: bool,
 }
 
@@ -68,14 +88,14 @@ pub enum Applied {
 pub async fn show(client: &Client, replicas: usize) -> Result<Vec<Row>, BusError> {
     let context = jetstream::new(client.clone());
     let mut rows = Vec::new();
-    for spec in specs() {
-        let found = find(&context, &spec.name).await?;
-        rows.push(match found {
-            None => Row { stream: spec.name, standing: Standing::Missing, state: None },
+    for wanted in wanted(replicas) {
+        let stream = wanted.config.name.clone();
+        rows.push(match find(&context, &stream).await? {
+            None => Row { stream, standing: Standing::Missing, state: None },
             Some(info) => {
-                let differences = differences(&info.config, &spec.config(replicas));
+                let differences = differences(&info.config, &wanted.config);
                 Row {
-                    stream: spec.name,
+                    stream,
                     standing: match differences.is_empty() {
                         true => Standing::AsWanted,
                         false => Standing::Differs(differences),
@@ -103,24 +123,43 @@ pub async fn apply(
 ) -> Result<Vec<(String, Applied)>, BusError> {
     let context = jetstream::new(client.clone());
     let mut done = Vec::new();
-    for spec in specs() {
-        let applied = match find(&context, &spec.name).await? {
-            None => create(&context, &spec, replicas, persisted).await?,
-            Some(info) => update(&context, &spec, replicas, info.config).await?,
+    for wanted in wanted(replicas) {
+        let stream = wanted.config.name.clone();
+        let applied = match find(&context, &stream).await? {
+            None => create(&context, wanted, persisted).await?,
+            Some(info) => update(&context, wanted.config, info.config).await?,
         };
-        done.push((spec.name, applied));
+        done.push((stream, applied));
     }
     Ok(done)
 }
 
+/// Makes the bucket of that name if it is not there: what is kept in memory goes with the servers.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer, [`BusError::Refused`] when it may not be created.
+pub(super) async fn create_bucket(
+    context: &jetstream::Context,
+    name: &str,
+    replicas: usize,
+) -> Result<(), BusError> {
+    let bucket = topology().bucket.into_iter().find(|bucket| bucket.name == name);
+    let bucket = bucket.ok_or_else(|| BusError::refused(format!("no bucket {name} is planned")))?;
+    let config = bucket.config(replicas);
+    match find(context, &config.name).await? {
+        Some(_) => Ok(()),
+        None => create(context, Wanted { config, epoch: false }, 0).await.map(|_| ()),
+    }
+}
+
 async fn create(
     context: &jetstream::Context,
-    spec: &Spec,
-    replicas: usize,
+    wanted: Wanted,
     persisted: Seq,
 ) -> Result<Applied, BusError> {
-    let mut config = spec.config(replicas);
-    if spec.epoch {
+    let Wanted { mut config, epoch } = wanted;
+    let name = config.name.clone();
+    if epoch {
         // Twelve hex digits: 48 random bits are enough to tell the few epochs of one installation apart.
         let epoch = Uuid::new_v4().simple().to_string()[..12].to_owned();
         config.metadata.insert(EPOCH_KEY.to_owned(), epoch);
@@ -129,25 +168,23 @@ async fn create(
     match context.create_stream(config).await {
         Ok(_) => Ok(Applied::Created),
         // Another node was faster; what it made is compared at its own start and at our next one.
-        Err(_) if find(context, &spec.name).await?.is_some() => Ok(Applied::Unchanged),
-        Err(cause) => Err(BusError::refused(format!("creating {}: {cause}", spec.name))),
+        Err(_) if find(context, &name).await?.is_some() => Ok(Applied::Unchanged),
+        Err(cause) => Err(BusError::refused(format!("creating {name}: {cause}"))),
     }
 }
 
 async fn update(
     context: &jetstream::Context,
-    spec: &Spec,
-    replicas: usize,
+    wanted: stream::Config,
     current: stream::Config,
 ) -> Result<Applied, BusError> {
-    let wanted = spec.config(replicas);
     if differences(&current, &wanted).is_empty() {
         return Ok(Applied::Unchanged);
     }
+    let name = wanted.name.clone();
     if let Some(loss) = would_destroy(&current, &wanted) {
         return Err(BusError::refused(format!(
-            "{}: {loss}; this would destroy data, so change the stream by hand if you mean it",
-            spec.name
+            "{name}: {loss}; this would destroy data, so change the stream by hand if you mean it",
         )));
     }
     // Only what the file names is changed; what an operator added (placement, metadata) stays.
@@ -164,7 +201,7 @@ async fn update(
     context
         .update_stream(merged)
         .await
-        .map_err(|cause| BusError::refused(format!("updating {}: {cause}", spec.name)))?;
+        .map_err(|cause| BusError::refused(format!("updating {name}: {cause}")))?;
     Ok(Applied::Updated)
 }
 
@@ -181,12 +218,20 @@ async fn find(context: &jetstream::Context, name: &str) -> Result<Option<stream:
     }
 }
 
-fn specs() -> Vec<Spec> {
-    let topology: Topology = toml::from_str(TOPOLOGY).expect("the compiled-in topology is valid");
-    topology.stream
+fn topology() -> Topology {
+    toml::from_str(TOPOLOGY).expect("the compiled-in topology is valid")
 }
 
-impl Spec {
+fn wanted(replicas: usize) -> Vec<Wanted> {
+    let Topology { stream, bucket } = topology();
+    let streams =
+        stream.into_iter().map(|spec| Wanted { config: spec.config(replicas), epoch: spec.epoch });
+    let buckets =
+        bucket.into_iter().map(|spec| Wanted { config: spec.config(replicas), epoch: false });
+    streams.chain(buckets).collect()
+}
+
+impl StreamSpec {
     fn config(&self, replicas: usize) -> stream::Config {
         stream::Config {
             name: self.name.clone(),
@@ -200,6 +245,32 @@ impl Spec {
             retention: stream::RetentionPolicy::Limits,
             storage: stream::StorageType::File,
             metadata: HashMap::new(),
+            ..Default::default()
+        }
+    }
+}
+
+/// The window in which a bucket recognises a repeated write. Nothing in ours is sent with an id, and the server
+/// wants a number.
+const BUCKET_WINDOW: Duration = Duration::from_secs(120);
+
+impl BucketSpec {
+    fn config(&self, replicas: usize) -> stream::Config {
+        stream::Config {
+            name: subjects::bucket_stream(&self.name),
+            description: Some(self.description.clone()),
+            subjects: vec![subjects::bucket_all(&self.name)],
+            max_messages_per_subject: 1,
+            max_message_size: self.max_entry_bytes,
+            duplicate_window: BUCKET_WINDOW,
+            discard: stream::DiscardPolicy::New,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            allow_message_ttl: true,
+            subject_delete_marker_ttl: Some(Duration::from_secs(self.marker_seconds)),
+            num_replicas: replicas,
+            storage: stream::StorageType::Memory,
             ..Default::default()
         }
     }
@@ -252,16 +323,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_names_the_log_and_the_dead_letters() {
-        let names: Vec<_> = specs().into_iter().map(|s| s.name).collect();
-        assert_eq!(names, ["CHAT", "DEAD"]);
+    fn the_file_names_the_log_the_dead_letters_and_presence() {
+        let names: Vec<_> = wanted(1).into_iter().map(|wanted| wanted.config.name).collect();
+        assert_eq!(names, ["CHAT", "DEAD", "KV_PRESENCE"]);
     }
 
     #[test]
     fn a_shorter_retention_counts_as_destruction_and_a_longer_one_does_not() {
-        let spec = specs().remove(0);
-        let wanted = spec.config(1);
-        let mut current = spec.config(1);
+        let wanted = wanted(1).remove(0).config;
+        let mut current = wanted.clone();
         assert!(differences(&current, &wanted).is_empty());
         current.max_age += Duration::from_secs(1);
         assert!(would_destroy(&current, &wanted).is_some());

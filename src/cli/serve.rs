@@ -154,6 +154,7 @@ fn edge(config: &Config, store: Store, metrics: Arc<Metrics>) -> anyhow::Result<
         auth: settings::auth(&config.auth)?,
         limits: settings::limits(&config.limits),
         ring: ring::Limits { events: config.tail.ring_events, bytes: config.tail.ring_bytes },
+        presence: settings::presence(config),
         nats: settings::nats(&config.nats),
         publish: settings::publish(&config.nats),
         store,

@@ -104,6 +104,16 @@ pub fn edge(config: &Config) -> edge::Settings {
     }
 }
 
+/// Who counts as online, and who is told. A lost bucket is made anew where streams are.
+pub fn presence(config: &Config) -> edge::presence::Settings {
+    let config::Presence { grace, node_ttl, max_group } = config.presence;
+    edge::presence::Settings {
+        timing: edge::presence::Timing { grace, edge_ttl: node_ttl },
+        max_group,
+        create: config.nats.apply_topology.then_some(config.nats.replicas),
+    }
+}
+
 /// How the persister batches.
 pub fn persister(persister: &config::Persister) -> persister::Settings {
     persister::Settings { batch_size: persister.batch_size, linger: persister.linger }

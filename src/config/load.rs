@@ -11,8 +11,18 @@ use super::{Config, env};
 /// `config/default.toml`, the reference of every key.
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 
-const SECTIONS: &[&str] =
-    &["http", "auth", "nats", "postgres", "limits", "tail", "persister", "lifecycle", "telemetry"];
+const SECTIONS: &[&str] = &[
+    "http",
+    "auth",
+    "nats",
+    "postgres",
+    "limits",
+    "tail",
+    "persister",
+    "presence",
+    "lifecycle",
+    "telemetry",
+];
 
 /// Why the configuration cannot be used: one sentence each.
 #[derive(Debug)]
@@ -44,6 +54,7 @@ pub fn load(
         section(&merged, "limits", &mut problems),
         section(&merged, "tail", &mut problems),
         section(&merged, "persister", &mut problems),
+        section(&merged, "presence", &mut problems),
         section(&merged, "lifecycle", &mut problems),
         section(&merged, "telemetry", &mut problems),
     );
@@ -56,11 +67,21 @@ pub fn load(
             Some(limits),
             Some(tail),
             Some(persister),
+            Some(presence),
             Some(lifecycle),
             Some(telemetry),
-        ) if problems.is_empty() => {
-            Ok(Config { http, auth, nats, postgres, limits, tail, persister, lifecycle, telemetry })
-        }
+        ) if problems.is_empty() => Ok(Config {
+            http,
+            auth,
+            nats,
+            postgres,
+            limits,
+            tail,
+            persister,
+            presence,
+            lifecycle,
+            telemetry,
+        }),
         _ => Err(Problems(problems)),
     }
 }

@@ -17,6 +17,7 @@ use crate::store::own_view::OwnChange;
 use crate::store::participants::{ParticipantKey, ParticipantPage};
 use crate::wire::error::{ApiError, Code};
 use crate::wire::event::{Change, ConversationUpdated, EventKind};
+use crate::wire::objects::SharedConversation;
 use crate::wire::requests::conversations::{CreateConversation, PatchConversation};
 
 use super::auth::Caller;
@@ -73,7 +74,7 @@ fn direct_key_of(
 async fn open(edge: &Edge, caller: &Caller, new: &NewConversation) -> Result<Opened, ApiError> {
     let mut everyone = vec![new.creator];
     everyone.extend(&new.others);
-    let announced = |after: &Conversation| event(Change::Created, caller, &everyone, after);
+    let announced = |after: &Conversation| event(edge, Change::Created, caller, &everyone, after);
     let opened = edge.store.open(new, edge.clock.now(), announced).await.map_err(change_error)?;
     if opened.created {
         outbox::publish(edge, opened.id).await;
@@ -129,7 +130,7 @@ pub async fn patch(
         description: valid.description,
         avatar_url: valid.avatar_url,
     };
-    let announced = |after: &Conversation| event(Change::Title, caller, &[], after);
+    let announced = |after: &Conversation| event(edge, Change::Title, caller, &[], after);
     edge.store
         .set_details(id, caller.user_id, &details, edge.clock.now(), announced)
         .await
@@ -195,8 +196,9 @@ pub async fn add(
     // Newcomers start with everything so far as read: "so far" is what was acknowledged, not what the
     // projection happened to have.
     freshness::conversation(edge, id).await;
-    let announced =
-        |after: &Conversation, new: &[UserId]| event(Change::ParticipantsAdded, caller, new, after);
+    let announced = |after: &Conversation, new: &[UserId]| {
+        event(edge, Change::ParticipantsAdded, caller, new, after)
+    };
     edge.store
         .add_participants(
             id,
@@ -223,7 +225,8 @@ pub async fn remove(
     user: UserId,
 ) -> Result<(), ApiError> {
     let gone = [user];
-    let announced = |after: &Conversation| event(Change::ParticipantsRemoved, caller, &gone, after);
+    let announced =
+        |after: &Conversation| event(edge, Change::ParticipantsRemoved, caller, &gone, after);
     edge.store
         .remove_participant(id, caller.user_id, user, edge.clock.now(), announced)
         .await
@@ -244,7 +247,7 @@ pub async fn set_role(
     role: Role,
 ) -> Result<View, ApiError> {
     let whose = [user];
-    let announced = |after: &Conversation| event(Change::Role, caller, &whose, after);
+    let announced = |after: &Conversation| event(edge, Change::Role, caller, &whose, after);
     edge.store
         .set_role(id, caller.user_id, (user, role), edge.clock.now(), announced)
         .await
@@ -259,19 +262,30 @@ pub async fn set_role(
 pub async fn join(edge: &Edge, caller: &Caller, id: ConversationId) -> Result<View, ApiError> {
     freshness::conversation(edge, id).await;
     let who = [caller.user_id];
-    let announced = |after: &Conversation| event(Change::ParticipantsAdded, caller, &who, after);
+    let announced =
+        |after: &Conversation| event(edge, Change::ParticipantsAdded, caller, &who, after);
     edge.store.join(id, caller.user_id, edge.clock.now(), announced).await.map_err(change_error)?;
     changed(edge, caller, id).await
 }
 
 /// What the log learns of a change.
-fn event(change: Change, actor: &Caller, user_ids: &[UserId], after: &Conversation) -> OutboxEvent {
+///
+/// Who is online is what was true at that moment: clients that are connected show what they get.
+fn event(
+    edge: &Edge,
+    change: Change,
+    actor: &Caller,
+    user_ids: &[UserId],
+    after: &Conversation,
+) -> OutboxEvent {
+    let mut conversation = SharedConversation::from(after.clone());
+    edge.presence.mark(&mut conversation.participants);
     let update = ConversationUpdated {
         conversation_id: after.id,
         change,
         actor_id: actor.user_id,
         user_ids: user_ids.to_vec(),
-        conversation: after.clone().into(),
+        conversation,
     };
     let payload = serde_json::to_string(&update).expect("text, numbers and lists of them are JSON");
     OutboxEvent { event: EventKind::ConversationUpdated.as_str(), payload }

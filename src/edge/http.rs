@@ -9,6 +9,7 @@ mod extract;
 mod messages;
 pub mod operators;
 mod participants;
+mod presence;
 mod reactions;
 mod stack;
 mod sync;
@@ -86,6 +87,7 @@ fn participant_routes() -> Router<Arc<Edge>> {
         .route("/conversations/{id}/participants/{userId}", delete(p::remove).patch(p::set_role))
         .route("/conversations/{id}/join", post(p::join))
         .route("/conversations/{id}/leave", post(p::leave))
+        .route("/presence", get(presence::get))
 }
 
 fn message_routes() -> Router<Arc<Edge>> {

@@ -129,7 +129,8 @@ pub async fn own_change(edge: &Edge, user: UserId, conversation: ConversationId,
         Ok(None) => return,
         Err(cause) => return tracing::warn!(%cause, "a user's own change cannot be announced"),
     };
-    let body = OwnChange { conversation_id: conversation, change, conversation: view.into() };
+    let body =
+        OwnChange { conversation_id: conversation, change, conversation: edge.presence.show(view) };
     let Some(payload) = json(&body) else { return };
     send(edge, own(user, conversation, payload)).await;
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::log::Log;
+use crate::bus::presence::Bucket;
 use crate::bus::publish::{self, Publisher};
 use crate::bus::{self, BusError, progress, tail};
 use crate::domain::clock::SharedClock;
@@ -32,6 +33,8 @@ use super::hub::queue::Frame;
 use super::hub::registry::Connection;
 use super::hub::ring::{self, Ring};
 use super::hub::{Fanout, Hub};
+use super::presence::keeper::Keeper;
+use super::presence::{self, Presence, announcer};
 use super::ws::admission::Gate;
 use super::{
     Edge, Settings, arrivals, auth, delivery, freshness, http, limits, outbox, reads, signals,
@@ -43,6 +46,7 @@ pub struct Parts {
     pub auth: auth::Settings,
     pub limits: limits::Settings,
     pub ring: ring::Limits,
+    pub presence: presence::Settings,
     pub nats: bus::connect::Settings,
     pub publish: publish::Settings,
     pub store: Store,
@@ -114,6 +118,7 @@ struct Work {
     asker: freshness::Asker,
     loader: arrivals::Loader,
     committer: reads::Committer,
+    keeper: Keeper,
 }
 
 async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
@@ -137,6 +142,14 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         arrivals::arrivals(parts.store.clone(), parts.settings.max_conversations_per_user);
     let (heads, asker) = freshness::heads(log.clone());
     let (reads, committer) = reads::reads(parts.store.clone(), parts.clock.clone());
+    let presence = Arc::new(Presence::new(&parts.presence, parts.clock.clone()));
+    let edge_ttl = parts.presence.timing.edge_ttl;
+    let bucket = Bucket::new(
+        reading.clone(),
+        bus::presence::Settings { edge_ttl, create: parts.presence.create },
+    );
+    let keeper =
+        Keeper { presence: presence.clone(), bucket, edge_ttl, metrics: parts.metrics.clone() };
     let edge = Arc::new(Edge {
         replays: Semaphore::new(parts.settings.max_replays),
         gate: Gate::new(parts.settings.connects_per_second),
@@ -157,6 +170,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         reads,
         deliveries: delivery::Deliveries::default(),
         typing: signals::Typing::default(),
+        presence,
         persisted: persisted_seen,
         tail: tail_seen,
         clock: parts.clock,
@@ -178,6 +192,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         asker,
         loader,
         committer,
+        keeper,
     };
     Ok((edge, work))
 }
@@ -209,6 +224,16 @@ impl Work {
         lifecycle.spawn_critical("read markers", self.committer.run(last.clone()));
         lifecycle.spawn_critical("deliveries", delivery::commit(edge.clone(), last.clone()));
         let soft = &lifecycle.soft;
+        lifecycle.spawn_critical("presence", self.keeper.run(soft.clone()));
+        lifecycle.spawn_critical("announcer", announcer::run(edge.clone(), soft.clone()));
+        lifecycle.spawn_critical("statuses", {
+            let (soft, edge) = (soft.clone(), edge.clone());
+            async move {
+                let node = edge.presence.process();
+                let deliver = |news: &_| announcer::deliver(&edge, news);
+                stoppable(&soft, bus::statuses::follow(&edge.signals, node, deliver)).await
+            }
+        });
         lifecycle.spawn_critical("outbox sweep", outbox::sweep(edge.clone(), soft.clone()));
         lifecycle.spawn_critical("typing", signals::expire_typing(edge.clone(), soft.clone()));
         lifecycle.spawn_critical("token keys", {

@@ -6,6 +6,7 @@
 //! To add one: a field, its registration in [`Metrics::new`], a line in `docs/`.
 
 mod histogram;
+mod presence;
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 pub use histogram::Histogram;
+pub use presence::Presence;
 
 /// From 0.25 ms, below which nothing is visible to a person or a budget, to 10 s, the longest publish retry.
 const LATENCY_BUCKETS: [f64; 18] = [
@@ -140,6 +142,7 @@ pub struct Metrics {
     pub ring_events: IntGauge,
     /// Their bytes.
     pub ring_bytes: IntGauge,
+    pub presence: Presence,
     http_requests: Family<RouteStatusLabel, Counter>,
     http_request_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
     errors: Family<CodeLabel, Counter>,
@@ -187,6 +190,7 @@ impl Metrics {
             tail_restarts: Counter::default(),
             ring_events: Gauge::default(),
             ring_bytes: Gauge::default(),
+            presence: Presence::default(),
             http_requests: Family::default(),
             http_request_seconds: Family::new_with_constructor(latency),
             errors: Family::default(),
@@ -194,6 +198,7 @@ impl Metrics {
         metrics.register_message_path();
         metrics.register_connections();
         metrics.register_persister();
+        metrics.presence.register(&mut metrics.registry);
         metrics.register_requests();
         metrics
     }

@@ -21,6 +21,29 @@ pub fn signal(conversation: ConversationId) -> String {
     format!("signal.{:02x}.{}", partition(conversation), conversation.as_hyphenated())
 }
 
+/// The bucket of who is online.
+pub const PRESENCE_BUCKET: &str = "PRESENCE";
+
+/// The stream behind a bucket.
+pub fn bucket_stream(bucket: &str) -> String {
+    format!("KV_{bucket}")
+}
+
+/// Every key of a bucket.
+pub fn bucket_all(bucket: &str) -> String {
+    format!("$KV.{bucket}.>")
+}
+
+/// One key of a bucket; a pattern of keys where it ends in a wildcard.
+pub fn bucket_key(bucket: &str, key: &str) -> String {
+    format!("$KV.{bucket}.{key}")
+}
+
+/// What one node is to tell its connections of others' coming and going; `node` is a token of its own choice.
+pub fn status(node: &str) -> String {
+    format!("status.{node}")
+}
+
 /// The dead letters of one consumer.
 pub fn dead(consumer: &str) -> String {
     format!("dead.{consumer}")

@@ -23,6 +23,7 @@ mod order;
 mod outbox;
 mod persister;
 mod poison;
+mod presence;
 mod reactions;
 mod readme;
 mod rest;

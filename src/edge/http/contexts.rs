@@ -76,7 +76,7 @@ macro_rules! about {
         ) -> Answer {
             let found = open(&edge, &caller, ContextType::$kind, id, named).await?;
             // To somebody who gets, it was always there.
-            Ok(opened(Opened { created: false, ..found }))
+            Ok(opened(&edge, Opened { created: false, ..found }))
         }
 
         pub async fn $post(
@@ -86,7 +86,7 @@ macro_rules! about {
             Params(named): Params<Named>,
             OptionalBody(body): OptionalBody<Named>,
         ) -> Answer {
-            open(&edge, &caller, ContextType::$kind, id, named.or(body)).await.map(opened)
+            open(&edge, &caller, ContextType::$kind, id, named.or(body)).await.map(|new| opened(&edge, new))
         }
     )*};
 }

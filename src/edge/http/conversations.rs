@@ -28,14 +28,14 @@ const DEFAULT_LIMIT: u32 = 20;
 /// Longer than any title.
 const MAX_QUERY_CHARS: usize = 200;
 
-fn shown(view: View) -> Shown {
-    Json(view.into())
+fn shown(edge: &Edge, view: View) -> Shown {
+    Json(edge.presence.show(view))
 }
 
 /// 201 for a new conversation, 200 for one that was there.
-pub fn opened(opened: Opened) -> (StatusCode, Shown) {
+pub fn opened(edge: &Edge, opened: Opened) -> (StatusCode, Shown) {
     let status = if opened.created { StatusCode::CREATED } else { StatusCode::OK };
-    (status, shown(opened.view))
+    (status, shown(edge, opened.view))
 }
 
 #[derive(Deserialize)]
@@ -107,7 +107,7 @@ pub async fn list(
         From::Behind(_) => None,
     };
     Ok(Json(List {
-        conversations: listing.views.into_iter().map(Into::into).collect(),
+        conversations: listing.views.into_iter().map(|view| edge.presence.show(view)).collect(),
         page,
         limit,
         total: listing.total,
@@ -135,7 +135,7 @@ pub async fn get(
     Asking(caller): Asking,
     Ids([id]): Ids<1>,
 ) -> Result<Shown, ApiError> {
-    conversations::get(&edge, &caller, id).await.map(shown)
+    conversations::get(&edge, &caller, id).await.map(|view| shown(&edge, view))
 }
 
 /// `POST /conversations`
@@ -144,7 +144,7 @@ pub async fn create(
     Asking(caller): Asking,
     Body(request): Body<CreateConversation>,
 ) -> Result<(StatusCode, Shown), ApiError> {
-    conversations::create(&edge, &caller, request).await.map(opened)
+    conversations::create(&edge, &caller, request).await.map(|new| opened(&edge, new))
 }
 
 /// `PATCH /conversations/{id}`
@@ -154,7 +154,7 @@ pub async fn patch(
     Ids([id]): Ids<1>,
     Body(request): Body<PatchConversation>,
 ) -> Result<Shown, ApiError> {
-    conversations::patch(&edge, &caller, id, request).await.map(shown)
+    conversations::patch(&edge, &caller, id, request).await.map(|view| shown(&edge, view))
 }
 
 /// Routes that change the caller's own view and need nothing but its id.
@@ -166,7 +166,7 @@ macro_rules! own_view {
             Asking(caller): Asking,
             Ids([id]): Ids<1>,
         ) -> Result<Shown, ApiError> {
-            conversations::set_own(&edge, &caller, id, $change).await.map(shown)
+            conversations::set_own(&edge, &caller, id, $change).await.map(|view| shown(&edge, view))
         }
     )*};
 }
@@ -192,7 +192,9 @@ pub async fn mute(
     OptionalBody(request): OptionalBody<Mute>,
 ) -> Result<Shown, ApiError> {
     let until = request.validate(edge.clock.now())?;
-    conversations::set_own(&edge, &caller, id, OwnChange::Mute(until)).await.map(shown)
+    conversations::set_own(&edge, &caller, id, OwnChange::Mute(until))
+        .await
+        .map(|view| shown(&edge, view))
 }
 
 /// `POST /conversations/{id}/mark-read`

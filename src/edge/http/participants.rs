@@ -45,11 +45,10 @@ pub async fn list(
     let after = fields.read("cursor", query.cursor.as_deref(), "is no cursor", read_cursor);
     fields.finish()?;
     let page = conversations::participants(&edge, &caller, id, after, limit).await?;
-    Ok(Json(Page {
-        participants: page.participants.into_iter().map(Into::into).collect(),
-        limit,
-        next_cursor: page.next.map(write_cursor),
-    }))
+    let mut participants: Vec<objects::Participant> =
+        page.participants.into_iter().map(Into::into).collect();
+    edge.presence.mark(&mut participants);
+    Ok(Json(Page { participants, limit, next_cursor: page.next.map(write_cursor) }))
 }
 
 fn write_cursor(key: ParticipantKey) -> String {
@@ -72,7 +71,7 @@ pub async fn add(
     Body(request): Body<AddParticipants>,
 ) -> Result<Shown, ApiError> {
     let users = request.validate()?;
-    conversations::add(&edge, &caller, id, &users).await.map(|view| Json(view.into()))
+    conversations::add(&edge, &caller, id, &users).await.map(|view| Json(edge.presence.show(view)))
 }
 
 /// `DELETE /conversations/{id}/participants/{userId}`
@@ -92,7 +91,9 @@ pub async fn set_role(
     Body(request): Body<SetRole>,
 ) -> Result<Shown, ApiError> {
     let role = request.validate()?;
-    conversations::set_role(&edge, &caller, id, user, role).await.map(|view| Json(view.into()))
+    conversations::set_role(&edge, &caller, id, user, role)
+        .await
+        .map(|view| Json(edge.presence.show(view)))
 }
 
 /// `POST /conversations/{id}/join`
@@ -101,7 +102,7 @@ pub async fn join(
     Asking(caller): Asking,
     Ids([id]): Ids<1>,
 ) -> Result<Shown, ApiError> {
-    conversations::join(&edge, &caller, id).await.map(|view| Json(view.into()))
+    conversations::join(&edge, &caller, id).await.map(|view| Json(edge.presence.show(view)))
 }
 
 /// `POST /conversations/{id}/leave`

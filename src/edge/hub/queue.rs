@@ -132,6 +132,16 @@ impl Queue {
         pushed
     }
 
+    /// Adds a frame that nobody misses, unless half of the queue is taken: it must not be what closes a connection
+    /// that has messages to wait for. `false` if it was dropped.
+    pub fn offer(&self, frame: Frame) -> bool {
+        let room = self.state.lock().frames.len() < self.limit / 2;
+        if room {
+            self.send(frame);
+        }
+        room
+    }
+
     /// Wakes the connection's task.
     pub fn wake(&self) {
         self.waker.wake();

@@ -12,11 +12,12 @@ use crate::bus::BusError;
 use crate::bus::publish::Stored;
 use crate::edge::hub::registry::Connection;
 use crate::edge::messages::{self, Preparation, Prepared};
-use crate::edge::{Edge, reactions, reads, signals};
+use crate::edge::{Edge, presence, reactions, reads, signals};
 use crate::telemetry::trace::TraceParent;
 use crate::wire::error::{ApiError, Code};
 use crate::wire::event::{itoa, splice_seq};
 use crate::wire::objects;
+use crate::wire::presence::{Presence, SubscribePresence, check_users};
 use crate::wire::requests::{SendMessage, parse};
 
 use super::reply::ReplyTo;
@@ -73,6 +74,7 @@ async fn dispatch(session: &mut Session, to: &ReplyTo, op: &str, data: &str) -> 
         "markAsRead" => mark_as_read(session, to, parse(data.as_bytes())?).await,
         "joinConversation" => hear(session, parse(data.as_bytes())?, true).await,
         "leaveConversation" => hear(session, parse(data.as_bytes())?, false).await,
+        "subscribePresence" => Box::pin(follow(session, parse(data.as_bytes())?)).await,
         "refreshToken" => refresh(session, parse(data.as_bytes())?).await,
         "ping" => {
             session.edge.limits.request(session.caller.user_id)?;
@@ -302,6 +304,13 @@ async fn hear(session: &mut Session, asked: OfConversation, on: bool) -> Outcome
         return Err(refusal);
     }
     Ok(Answer::Empty)
+}
+
+async fn follow(session: &mut Session, asked: SubscribePresence) -> Outcome {
+    session.edge.limits.request(session.caller.user_id)?;
+    let users = check_users(asked.user_ids)?;
+    let statuses = presence::follow(&session.edge, &mut session.present, &users).await?;
+    json(&Presence { presence: statuses.into_iter().map(Into::into).collect() })
 }
 
 async fn refresh(session: &mut Session, asked: Refresh) -> Outcome {

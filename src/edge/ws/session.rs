@@ -17,6 +17,7 @@ use crate::edge::auth::Caller;
 use crate::edge::hub::Attached;
 use crate::edge::hub::queue::Frame;
 use crate::edge::hub::registry::Connection;
+use crate::edge::presence::Present;
 use crate::edge::resume::Start;
 use crate::telemetry::metrics::Protocol;
 use crate::wire::error::{ApiError, CloseCode};
@@ -38,6 +39,7 @@ pub struct Session {
     pub connection: Arc<Connection>,
     pub caller: Caller,
     pub attached: Attached,
+    pub present: Present,
     pub in_flight: Arc<Semaphore>,
     pub marking: Arc<Semaphore>,
     /// The place in the log from which events flow.
@@ -88,6 +90,7 @@ impl Session {
         let expiry = Box::pin(tokio::time::sleep_until(deadline(edge, &caller)));
         Ok(Self {
             edge: edge.clone(),
+            present: edge.presence.arrive(connection.clone()),
             connection,
             caller,
             attached,
