@@ -12,6 +12,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use tokio_util::sync::CancellationToken;
 
 use crate::wire::error::{ApiError, CloseCode};
 
@@ -113,9 +114,10 @@ where
             async move {
                 if let Some((mut session, mut socket)) = opening.await {
                     let code = session.run(&mut socket).await;
+                    let leaving = session.edge.leaving.clone();
                     drop(session);
                     if let Some(code) = code {
-                        Box::pin(close(socket, code)).await;
+                        Box::pin(goodbye(socket, code, leaving)).await;
                     }
                 }
                 drop(running);
@@ -152,11 +154,20 @@ async fn in_time<T>(
     }
 }
 
+/// Closes; a node that leaves waits for nobody who was too slow.
+async fn goodbye(socket: WebSocket, code: CloseCode, leaving: CancellationToken) {
+    let too_slow = code == CloseCode::TooSlow;
+    tokio::select! {
+        () = close(socket, code) => {}
+        () = leaving.cancelled(), if too_slow => {}
+    }
+}
+
 /// Says why and closes; waits a moment for the other side, because closing a socket with unread bytes in it
-/// would take the reason away again.
+/// would take the reason away again. Who was too slow has much to read before it comes to the reason.
 async fn close(mut socket: WebSocket, code: CloseCode) {
     use axum::extract::ws::{CloseFrame, Message};
-    const GOODBYE: Duration = Duration::from_secs(2);
+    let goodbye = Duration::from_secs(if code == CloseCode::TooSlow { 10 } else { 2 });
     let frame = CloseFrame { code: code.code(), reason: code.reason().into() };
     let farewell = async {
         if socket.send(Message::Close(Some(frame))).await.is_ok() {
@@ -164,7 +175,7 @@ async fn close(mut socket: WebSocket, code: CloseCode) {
         }
     };
     // A peer that does not read does not get to hold the connection.
-    let _ = tokio::time::timeout(GOODBYE, farewell).await;
+    let _ = tokio::time::timeout(goodbye, farewell).await;
 }
 
 /// The close code for a refused opening.
