@@ -20,22 +20,22 @@ pub async fn last_seq(log: &Log, conversation: ConversationId) -> Result<Option<
     last(log, &subjects::chat(conversation)).await
 }
 
-/// The last sequence of the whole log.
-///
-/// # Errors
-/// [`BusError::Unavailable`] without an answer.
-pub async fn last_seq_of_all(log: &Log) -> Result<Seq, BusError> {
-    let info = log.stream.get_info().await.map_err(BusError::unavailable)?;
-    Ok(info.state.last_sequence)
+/// What the log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The first sequence that it still holds, or will be given while it is empty.
+    pub first: Seq,
+    /// The last sequence that was given.
+    pub last: Seq,
 }
 
-/// The first sequence that the log still holds.
+/// From where to where the log reaches, as its leader knows it.
 ///
 /// # Errors
 /// [`BusError::Unavailable`] without an answer.
-pub async fn first_seq(log: &Log) -> Result<Seq, BusError> {
+pub async fn extent(log: &Log) -> Result<Extent, BusError> {
     let info = log.stream.get_info().await.map_err(BusError::unavailable)?;
-    Ok(info.state.first_sequence)
+    Ok(Extent { first: info.state.first_sequence, last: info.state.last_sequence })
 }
 
 async fn last(log: &Log, subject: &str) -> Result<Option<Seq>, BusError> {

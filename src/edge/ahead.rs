@@ -194,8 +194,8 @@ async fn last_seq_of_all(edge: &Edge) -> Seq {
     if !connect::is_connected(&edge.signals) {
         return edge.tail.borrow().seq;
     }
-    match freshness::last_seq(edge).await {
-        Ok(last) => last,
+    match freshness::extent(edge).await {
+        Ok(extent) => extent.last,
         Err(cause) => {
             tracing::warn!(%cause, "cannot ask the log how far it is; answering with what is here");
             edge.tail.borrow().seq

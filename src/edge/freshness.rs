@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::log::Log;
+use crate::bus::reads::Extent;
 use crate::bus::{BusError, reads};
 use crate::domain::ids::{ConversationId, Seq};
 
@@ -23,14 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// reads a second are some hundred requests. As many may wait as connections do in a storm.
 const SIZE: Size = Size { round: 1024, at_once: 1, waiting: 4 * 1024 };
 
-/// Where the last sequence of the whole log is asked for.
+/// Where it is asked how far the whole log reaches.
 pub struct Heads {
-    rounds: Rounds<(), Result<Seq, BusError>>,
+    rounds: Rounds<(), Result<Extent, BusError>>,
 }
 
 /// The work behind [`Heads`].
 pub struct Asker {
-    work: Work<(), Result<Seq, BusError>>,
+    work: Work<(), Result<Extent, BusError>>,
     log: Log,
 }
 
@@ -45,8 +46,8 @@ impl Asker {
     pub async fn run(self, stop: CancellationToken) {
         let Self { work, log } = self;
         work.run(stop, async |asked| {
-            let last = reads::last_seq_of_all(&log).await;
-            vec![last; asked.len()]
+            let extent = reads::extent(&log).await;
+            vec![extent; asked.len()]
         })
         .await;
     }
@@ -59,16 +60,16 @@ pub async fn conversation(edge: &Edge, conversation: ConversationId) -> bool {
 
 /// Waits until Postgres has all that the log holds now. Returns whether it has.
 pub async fn everything(edge: &Edge) -> bool {
-    settle(edge, last_seq(edge).await.map(Some)).await
+    settle(edge, extent(edge).await.map(|extent| Some(extent.last))).await
 }
 
-/// The last sequence of the whole log.
+/// From where to where the whole log reaches.
 ///
 /// # Errors
 /// [`BusError::Unavailable`] without an answer.
-pub async fn last_seq(edge: &Edge) -> Result<Seq, BusError> {
-    let last = edge.heads.rounds.ask(()).await;
-    last.unwrap_or_else(|| Err(BusError::unavailable("the node is leaving")))
+pub async fn extent(edge: &Edge) -> Result<Extent, BusError> {
+    let extent = edge.heads.rounds.ask(()).await;
+    extent.unwrap_or_else(|| Err(BusError::unavailable("the node is leaving")))
 }
 
 /// Waits until Postgres has the event at `seq`. Returns whether it has.

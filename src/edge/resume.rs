@@ -14,7 +14,7 @@ use crate::wire::event::Cursor;
 
 use super::hub::event::Event;
 use super::hub::replay::Returning;
-use super::{Edge, error};
+use super::{Edge, error, freshness};
 
 mod bound;
 pub mod frames;
@@ -25,7 +25,7 @@ pub use bound::{Limited, Limits};
 /// How long somebody who comes back waits for a turn with the database: 32 at a time take some 10 ms each, so
 /// ten seconds are for 30,000 of them.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a node that is behind its neighbours is given to reach a cursor.
+/// How long a node that is behind its neighbours, or behind the log, is given to catch up.
 const BEHIND: Duration = Duration::from_secs(2);
 
 /// Where a connection begins.
@@ -52,29 +52,26 @@ pub async fn start(edge: &Edge, cursor: Option<&str>) -> Result<Start, ApiError>
         return Ok(Start::Reset("the cursor is of another epoch of the log"));
     }
     let seq = cursor.seq;
-    if seq > edge.hub.last_seq() && !reached(edge, seq).await? {
+    if edge.hub.covers(seq) && seq <= edge.hub.last_seq() {
+        return Ok(Start::Since(seq));
+    }
+    let extent = freshness::extent(edge).await.map_err(|cause| error::bus(&cause))?;
+    if seq > extent.last {
         return Ok(Start::Reset("the cursor is ahead of the log"));
     }
-    if !edge.hub.covers(seq) && seq + 1 < first_kept(edge).await? {
+    if seq + 1 < extent.first {
         return Ok(Start::Reset("the cursor is older than what the log keeps"));
     }
+    // Another node may be ahead of this one. If this one does not get there in time, what is missing comes live.
+    reach(edge, seq).await;
     Ok(Start::Since(seq))
 }
 
-/// Is the log as far as the cursor? Another node may be ahead of this one; then this one waits for its tail.
-async fn reached(edge: &Edge, seq: Seq) -> Result<bool, ApiError> {
-    let last = crate::bus::reads::last_seq_of_all(&edge.log).await.map_err(|c| error::bus(&c))?;
-    if seq > last {
-        return Ok(false);
-    }
+/// Waits until this node has what the log has up to `seq`. Returns whether it has.
+pub async fn reach(edge: &Edge, seq: Seq) -> bool {
     let mut tail = edge.tail.clone();
-    // If it does not get there in time, what is missing comes live, behind the cursor.
-    let _ = tokio::time::timeout(BEHIND, tail.wait_for(|status| status.seq >= seq)).await;
-    Ok(true)
-}
-
-async fn first_kept(edge: &Edge) -> Result<Seq, ApiError> {
-    crate::bus::reads::first_seq(&edge.log).await.map_err(|cause| error::bus(&cause))
+    let there = tail.wait_for(|status| status.seq >= seq);
+    matches!(tokio::time::timeout(BEHIND, there).await, Ok(Ok(_)))
 }
 
 /// A stretch of what was missed.

@@ -32,8 +32,8 @@ impl Persister {
         if Instant::now() < pruning.0 {
             return Ok(());
         }
-        let first = reads::first_seq(&self.log).await?;
-        let more = leader.prune_changes(first, ROWS).await?;
+        let extent = reads::extent(&self.log).await?;
+        let more = leader.prune_changes(extent.first, ROWS).await?;
         pruning.0 = Instant::now() + if more { MORE } else { EVERY };
         Ok(())
     }

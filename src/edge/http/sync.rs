@@ -1,7 +1,6 @@
 //! What was missed since a cursor, for a client without a socket: an app in the background.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header;
@@ -12,7 +11,7 @@ use crate::domain::ids::Seq;
 use crate::edge::hub::queue::Frame;
 use crate::edge::hub::replay::Returning;
 use crate::edge::resume::{self, Replay, Start, frames};
-use crate::edge::{Edge, error};
+use crate::edge::{Edge, error, freshness};
 use crate::telemetry::metrics::Protocol;
 use crate::wire::error::ApiError;
 use crate::wire::event::Cursor;
@@ -21,8 +20,6 @@ use super::extract::{Asking, Params};
 
 /// Stretches of one answer: one each of the three sources, and one for what happened meanwhile.
 const STRETCHES: usize = 4;
-/// How long this node is given to have what was acknowledged when the request began.
-const BEHIND: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
 pub struct Since {
@@ -36,7 +33,9 @@ pub async fn since(
     Asking(caller): Asking,
     Params(asked): Params<Since>,
 ) -> Result<Response, ApiError> {
-    let reached = up_to_date(&edge).await?;
+    // What was acknowledged when the request began.
+    let extent = freshness::extent(&edge).await.map_err(|cause| error::bus(&cause))?;
+    let reached = resume::reach(&edge, extent.last).await;
     let at = match resume::start(&edge, asked.cursor.as_deref()).await? {
         Start::Since(at) => at,
         Start::Fresh => return Ok(answer(&edge, &[], edge.hub.last_seq(), true)),
@@ -62,14 +61,6 @@ pub async fn since(
         }
     }
     Ok(answer(&edge, &told, through, complete))
-}
-
-/// Waits until this node has what the log has now. Returns whether it has.
-async fn up_to_date(edge: &Edge) -> Result<bool, ApiError> {
-    let last = crate::bus::reads::last_seq_of_all(&edge.log).await.map_err(|c| error::bus(&c))?;
-    let mut tail = edge.tail.clone();
-    let there = tail.wait_for(|status| status.seq >= last);
-    Ok(matches!(tokio::time::timeout(BEHIND, there).await, Ok(Ok(_))))
 }
 
 /// The events are JSON already.
