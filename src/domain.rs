@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod conversation;
+pub mod expiry;
 pub mod ids;
 pub mod membership;
 pub mod message;

@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::bus::log::Log;
+use crate::bus::publish::Publisher;
 use crate::bus::{self, BusError};
+use crate::domain::clock::SharedClock;
 use crate::store::projection::ProjectionError;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -23,6 +25,7 @@ mod batch;
 mod dead;
 mod follow;
 mod prune;
+mod sweep;
 
 /// What an operator may set.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +54,9 @@ pub struct Persister {
     /// The log, on a connection of the persister's own.
     pub log: Log,
     pub client: bus::Client,
+    /// For what the leader itself puts into the log.
+    pub publisher: Publisher,
+    pub clock: SharedClock,
     pub settings: Settings,
     pub metrics: Arc<Metrics>,
 }

@@ -11,6 +11,7 @@ pub mod connect;
 pub mod contacts;
 pub mod conversations;
 pub mod error;
+pub mod expiry;
 pub mod leadership;
 pub mod lists;
 pub mod markers;
@@ -30,11 +31,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Object, Pool};
+use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 pub use connect::Settings;
 pub use error::StoreError;
+
+use crate::domain::clock::SharedClock;
 
 /// Longest wait for a connection of the pool. A statement takes a millisecond, so that two seconds of
 /// waiting mean a database that is down or hopelessly behind: the client is better off with `unavailable`.
@@ -45,6 +49,8 @@ const POOL_WAIT: Duration = Duration::from_secs(2);
 pub struct Store {
     pool: Pool,
     settings: std::sync::Arc<Settings>,
+    /// Messages that have vanished are read as tombstones, whether or not they are yet.
+    clock: SharedClock,
 }
 
 impl Store {
@@ -52,9 +58,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Settings`] when they make no sense, [`StoreError::Unavailable`] when nobody answers.
-    pub async fn connect(settings: &Settings) -> Result<Self, StoreError> {
+    pub async fn connect(settings: &Settings, clock: SharedClock) -> Result<Self, StoreError> {
         let pool = connect::pool(settings, POOL_WAIT)?;
-        let store = Self { pool, settings: std::sync::Arc::new(settings.clone()) };
+        let store = Self { pool, settings: std::sync::Arc::new(settings.clone()), clock };
         store.ping().await?;
         Ok(store)
     }
@@ -66,6 +72,10 @@ impl Store {
             Ok(())
         })
         .await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     async fn client(&self) -> Result<Object, StoreError> {

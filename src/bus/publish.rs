@@ -39,6 +39,8 @@ pub struct Record {
     /// The stream stores one of several with the same id within its duplicate window.
     pub msg_id: String,
     pub payload: Bytes,
+    /// After this the stream drops it, if given. Whole seconds, one at least.
+    pub ttl: Option<Duration>,
     /// A W3C `traceparent`, when the request is traced.
     pub trace: Option<String>,
 }
@@ -238,6 +240,11 @@ fn headers(record: &Record) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(async_nats::header::NATS_MESSAGE_ID, record.msg_id.as_str());
     headers.insert(EVENT_HEADER, record.kind.as_str());
+    if let Some(ttl) = record.ttl {
+        // Up to the next second: never before its time.
+        let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+        headers.insert(async_nats::header::NATS_MESSAGE_TTL, seconds.max(1).to_string());
+    }
     if let Some(trace) = &record.trace {
         headers.insert(TRACE_HEADER, trace.as_str());
     }

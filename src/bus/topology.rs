@@ -36,6 +36,7 @@ struct StreamSpec {
     duplicate_window_seconds: u64,
     max_message_bytes: i32,
     allow_direct: bool,
+    allow_message_ttl: bool,
     epoch: bool,
 }
 
@@ -195,6 +196,7 @@ async fn update(
         duplicate_window: wanted.duplicate_window,
         max_message_size: wanted.max_message_size,
         allow_direct: wanted.allow_direct,
+        allow_message_ttl: wanted.allow_message_ttl,
         num_replicas: wanted.num_replicas,
         ..current
     };
@@ -241,6 +243,7 @@ impl StreamSpec {
             duplicate_window: Duration::from_secs(self.duplicate_window_seconds),
             max_message_size: self.max_message_bytes,
             allow_direct: self.allow_direct,
+            allow_message_ttl: self.allow_message_ttl,
             num_replicas: replicas,
             retention: stream::RetentionPolicy::Limits,
             storage: stream::StorageType::File,
@@ -298,6 +301,11 @@ fn differences(current: &stream::Config, wanted: &stream::Config) -> Vec<String>
         wanted.max_message_size.to_string(),
     );
     compare("allow_direct", current.allow_direct.to_string(), wanted.allow_direct.to_string());
+    compare(
+        "allow_message_ttl",
+        current.allow_message_ttl.to_string(),
+        wanted.allow_message_ttl.to_string(),
+    );
     compare("replicas", current.num_replicas.to_string(), wanted.num_replicas.to_string());
     compare(
         "description",

@@ -13,6 +13,7 @@ use super::roles::{Role, Roles};
 use super::{migrate, settings};
 use crate::bus;
 use crate::bus::log::Log;
+use crate::bus::publish::Publisher;
 use crate::config::{Config, Problems};
 use crate::domain::clock::SystemClock;
 use crate::edge;
@@ -79,14 +80,14 @@ pub async fn start(
         let applied = migrate::run(&config.postgres).await?;
         tracing::info!(applied = applied.len(), "schema is up to date");
     }
-    let store = Store::connect(&settings::store(&config.postgres))
+    let store = Store::connect(&settings::store(&config.postgres), Arc::new(SystemClock))
         .await
         .context("Postgres cannot be reached")?;
     if config.nats.apply_topology {
         super::topology::apply(&config.nats, &store).await?;
     }
     if roles.has(Role::Persister) {
-        let persister = persister(&config, &store, &metrics).await?;
+        let persister = persister(&config, &store, &metrics, lifecycle).await?;
         lifecycle.spawn_critical("persister", persister.run(lifecycle.soft.clone()));
     }
     if !roles.has(Role::Edge) {
@@ -137,12 +138,18 @@ async fn persister(
     config: &Config,
     store: &Store,
     metrics: &Arc<Metrics>,
+    lifecycle: &Lifecycle,
 ) -> anyhow::Result<Persister> {
     let client = bus::connect::connect(&settings::nats(&config.nats), "persister").await?;
+    let publish = settings::publish(&config.nats);
+    let (publisher, driver) = Publisher::start(client.clone(), publish, metrics.clone()).await?;
+    lifecycle.spawn_critical("persister's publisher", driver.run(lifecycle.soft.clone()));
     Ok(Persister {
         store: store.clone(),
         log: Log::open(&client).await?,
         client,
+        publisher,
+        clock: Arc::new(SystemClock),
         settings: settings::persister(&config.persister),
         metrics: metrics.clone(),
     })

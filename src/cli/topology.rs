@@ -1,6 +1,7 @@
 //! `messaging topology`: the streams, applied by an operator instead of by `serve`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -10,6 +11,7 @@ use super::settings;
 use crate::bus::connect::connect;
 use crate::bus::topology::{self, Applied, Row, Standing};
 use crate::config::{self, Config};
+use crate::domain::clock::SystemClock;
 use crate::store::Store;
 
 #[derive(Debug, clap::Args)]
@@ -30,7 +32,8 @@ enum Action {
 pub async fn command(args: Args, config: Config) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Apply => {
-            let store = Store::connect(&settings::store(&config.postgres)).await?;
+            let store =
+                Store::connect(&settings::store(&config.postgres), Arc::new(SystemClock)).await?;
             for (stream, applied) in apply(&config.nats, &store).await? {
                 println!("{stream}: {}", described(&applied));
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::conversation::Role;
+use super::expiry;
 use super::ids::{ConversationId, MessageId, Seq, UserId};
 use super::reaction::Reacted;
 
@@ -90,8 +91,17 @@ pub struct Message {
 }
 
 impl Message {
-    /// Turns the message into the tombstone that stays in its place.
+    /// The message as it may be shown at `now`: past its time it is a tombstone.
+    pub fn shown_at(mut self, now: Timestamp) -> Self {
+        if self.deleted_at.is_none() && expiry::is_over(self.expires_at, now) {
+            self.bury(now);
+        }
+        self
+    }
+
+    /// Turns the message into the tombstone that stays in its place. One that has vanished before was deleted then.
     pub fn bury(&mut self, at: Timestamp) {
+        let at = self.expires_at.map_or(at, |expired| expired.min(at));
         self.content.clear();
         self.metadata = "{}".to_owned();
         self.mentions.clear();

@@ -40,6 +40,8 @@ pub struct Ahead {
     events: Vec<Event>,
     /// Postgres has everything: there is nothing to add.
     is_fresh: bool,
+    /// When this was asked for: what has vanished by then is shown as a tombstone.
+    now: Timestamp,
 }
 
 /// A message as it is now.
@@ -77,7 +79,7 @@ pub async fn conversation(edge: &Edge, conversation: ConversationId) -> Ahead {
     match events {
         Some(events) => {
             edge.metrics.reads_ahead.inc();
-            Ahead { events, is_fresh: false }
+            Ahead { events, is_fresh: false, now: edge.clock.now() }
         }
         None if freshness::sequence(edge, last).await => Ahead::nothing(),
         None => {
@@ -146,7 +148,7 @@ pub async fn recent(edge: &Edge, id: MessageId) -> Option<Message> {
     // What happened to it since may still be on its way to this node.
     let last = last_seq(edge, conversation).await?;
     let events = routed(edge, last).await.then(|| edge.hub.message(id))?;
-    Ahead { events, is_fresh: false }.find(id, None)
+    Ahead { events, is_fresh: false, now: edge.clock.now() }.find(id, None)
 }
 
 /// Is everything that Postgres lacks kept here? Then what neither has does not exist.
@@ -205,7 +207,7 @@ async fn last_seq_of_all(edge: &Edge) -> Seq {
 
 impl Ahead {
     fn nothing() -> Self {
-        Self { events: Vec::new(), is_fresh: true }
+        Self { is_fresh: true, ..Self::default() }
     }
 
     /// How many messages Postgres lacks.
@@ -233,9 +235,10 @@ impl Ahead {
             }
         }
         let has_more = page.has_more || all.len() > limit;
+        let all = all.into_values().map(|message| message.shown_at(self.now));
         let messages = match order {
-            Order::NewestFirst => all.into_values().rev().take(limit).collect(),
-            Order::OldestFirst => all.into_values().take(limit).collect(),
+            Order::NewestFirst => all.rev().take(limit).collect(),
+            Order::OldestFirst => all.take(limit).collect(),
         };
         History { messages, has_more }
     }
@@ -249,7 +252,8 @@ impl Ahead {
                 apply(event, &mut all);
             }
         }
-        all.into_values().find(|message| message.id == id)
+        let found = all.into_values().find(|message| message.id == id);
+        found.map(|message| message.shown_at(self.now))
     }
 }
 

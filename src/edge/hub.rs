@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use crate::bus::log::{Entry, LogEvent};
 use crate::bus::signals::Signal;
 use crate::bus::tail;
+use crate::domain::clock::SharedClock;
 use crate::domain::ids::{ConversationId, MessageId, Seq};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::error::CloseCode;
@@ -40,17 +41,19 @@ pub struct Hub {
     ring: RwLock<Ring>,
     awake: Awake,
     held: Held,
+    clock: SharedClock,
     metrics: Arc<Metrics>,
 }
 
 impl Hub {
-    pub fn new(epoch: &str, ring: Ring, metrics: Arc<Metrics>) -> Self {
+    pub fn new(epoch: &str, ring: Ring, clock: SharedClock, metrics: Arc<Metrics>) -> Self {
         Self {
             epoch: epoch.to_owned(),
             registry: Registry::default(),
             ring: RwLock::new(ring),
             awake: Awake::default(),
             held: Held::default(),
+            clock,
             metrics,
         }
     }
@@ -172,7 +175,12 @@ impl Hub {
         let (origin, membership) = (event.origin, event.membership.clone());
         let gained = membership.iter().filter(|m| m.gained).flat_map(|m| &m.users);
         gained.for_each(|user| self.registry.gained(*user, origin.conversation));
-        let Some(event) = self.ring.write().push(event) else { return };
+        let Some(mut event) = self.ring.write().push(event) else { return };
+        if event.expires_at.is_some() {
+            // It may have taken long to get here.
+            let Some(shown) = event.shown_at(self.clock.now()) else { return };
+            event = shown;
+        }
         let logged = frames::Event::logged(&self.epoch, origin, &event.data);
         let mut shared = Shared::default();
         self.registry.receivers(origin.conversation, |connection| {

@@ -1,14 +1,14 @@
 //! Sending, editing and deleting: the rules before the log.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::bus::BusError;
 use crate::bus::publish::Record;
 use crate::domain::conversation::{ConversationType, Role};
-use crate::domain::ids::{
-    ConversationId, MessageId, Seq, UserId, fresh_message_id, named_message_id,
-};
-use crate::domain::message::{ChangeRefused, Message, ReplyPreview, may_delete, may_edit, preview};
+use crate::domain::expiry;
+use crate::domain::ids::{ConversationId, MessageId, Seq, UserId, fresh_message_id};
+use crate::domain::message::{ChangeRefused, Message, may_delete, may_edit};
 use crate::store::participants::Membership;
 use crate::telemetry::trace::TraceParent;
 use crate::wire::error::{ApiError, Code};
@@ -20,28 +20,11 @@ use super::Edge;
 use super::ahead::{self, Found};
 use super::auth::Caller;
 
+mod prepare;
 mod repeats;
 
+pub use prepare::{Preparation, Prepared, prepare};
 pub use repeats::original;
-
-/// A message that may be published.
-pub struct Prepared {
-    pub id: MessageId,
-    /// The sender named it, so that another request may be for the same message.
-    pub is_named: bool,
-    pub conversation: ConversationId,
-    pub msg_id: String,
-    /// The message's JSON without `seq`, as the log holds it.
-    pub payload: Bytes,
-    pub trace: Option<String>,
-}
-
-/// What became of a send before the log.
-pub enum Preparation {
-    Publish(Prepared),
-    /// A resend of a message that was accepted long ago.
-    Already(Box<objects::Message>),
-}
 
 /// An accepted message.
 pub struct Sent {
@@ -52,87 +35,6 @@ pub struct Sent {
 
 /// The status of a message right after its acceptance.
 const SENT: &str = "sent";
-
-/// Checks a send and gives the message its id.
-///
-/// # Errors
-/// `rate_limited`, `invalid`, `not_a_participant`, `unavailable`.
-pub async fn prepare(
-    edge: &Edge,
-    caller: &Caller,
-    request: SendMessage,
-    trace: Option<TraceParent>,
-) -> Result<Preparation, ApiError> {
-    edge.limits.message(caller.user_id)?;
-    let valid = request.validate(edge.settings.max_content_chars)?;
-    let conversation = request.conversation_id;
-    participates(edge, caller.user_id, conversation).await?;
-    let (id, msg_id) = match &request.client_message_id {
-        Some(name) => {
-            (named_message_id(caller.user_id, name), format!("{}:{name}", caller.user_id))
-        }
-        None => {
-            let id = fresh_message_id();
-            (id, id.to_string())
-        }
-    };
-    let is_named = request.client_message_id.is_some();
-    if is_named && (valid.is_resend || edge.hub.whereabouts(id).is_some()) {
-        // Boxed like the other rare branches: what they need on their way would be allocated for every send.
-        let earlier = Box::pin(repeats::earlier(edge, id, conversation)).await?;
-        if let Some(message) = earlier {
-            return Ok(Preparation::Already(Box::new(message)));
-        }
-    }
-    let reply_to = match request.reply_to_message_id {
-        Some(quoted) => Some(Box::pin(quote(edge, conversation, quoted)).await?),
-        None => None,
-    };
-    let now = edge.clock.now();
-    let message = Message {
-        id,
-        conversation_id: conversation,
-        seq: 0,
-        sender_id: caller.user_id,
-        sender_name: caller.name.clone(),
-        kind: valid.kind,
-        content: request.content,
-        reply_to_message_id: request.reply_to_message_id,
-        reply_to,
-        metadata: valid.metadata,
-        mentions: valid.mentions,
-        reactions: Vec::new(),
-        client_message_id: request.client_message_id,
-        edited_at: None,
-        deleted_at: None,
-        expires_at: None,
-        created_at: now,
-        updated_at: now,
-    };
-    let payload = json(&objects::Message::unsequenced(message))?;
-    let trace = trace.map(|t| t.to_string());
-    Ok(Preparation::Publish(Prepared { id, is_named, conversation, msg_id, payload, trace }))
-}
-
-impl Prepared {
-    /// The first of the log lines that follow a traced message; `routed` and `persisted` come after it.
-    pub fn trace_accepted(&self, seq: Seq) {
-        if let Some(trace) = &self.trace {
-            tracing::info!(trace, seq, "accepted");
-        }
-    }
-
-    /// What goes to the log.
-    pub fn record(&self) -> Record {
-        Record {
-            conversation: self.conversation,
-            kind: EventKind::NewMessage,
-            msg_id: self.msg_id.clone(),
-            payload: self.payload.clone(),
-            trace: self.trace.clone(),
-        }
-    }
-}
 
 /// Sends a message and waits for its acceptance.
 ///
@@ -200,7 +102,8 @@ pub async fn edit(
     message.updated_at = now;
     let conversation = message.conversation_id;
     let message = objects::Message::from(message);
-    publish(edge, conversation, EventKind::MessageUpdated, json(&message)?).await?;
+    publish(edge, conversation, EventKind::MessageUpdated, json(&message)?, message.expires_at)
+        .await?;
     Ok(message)
 }
 
@@ -222,7 +125,8 @@ pub async fn delete(
             conversation_id: message.conversation_id,
             seq: message.seq,
         };
-        publish(edge, message.conversation_id, EventKind::MessageDeleted, json(&deleted)?).await?;
+        publish(edge, message.conversation_id, EventKind::MessageDeleted, json(&deleted)?, None)
+            .await?;
         message.bury(edge.clock.now());
     }
     Ok(message.into())
@@ -251,27 +155,6 @@ pub async fn current(edge: &Edge, user: UserId, id: MessageId) -> Result<Current
     Ok(Current { message, role, is_fresh })
 }
 
-async fn quote(
-    edge: &Edge,
-    conversation: ConversationId,
-    id: MessageId,
-) -> Result<ReplyPreview, ApiError> {
-    let found = match edge.store.message(id).await.map_err(super::error::store)? {
-        Some(message) => Some(message),
-        None => ahead::message(edge, id).await?.map(|found| found.message),
-    };
-    let quoted = found.filter(|message| message.conversation_id == conversation);
-    let Some(quoted) = quoted else {
-        return Err(ApiError::field("replyToMessageId", "names no message of this conversation"));
-    };
-    Ok(ReplyPreview {
-        id,
-        sender_id: quoted.sender_id,
-        kind: quoted.kind,
-        content: preview(&quoted.content),
-    })
-}
-
 /// Is the user in the conversation? Those who are connected here are known without asking anyone.
 ///
 /// # Errors
@@ -292,14 +175,17 @@ pub async fn participates(
     }
 }
 
+/// Publishes a change of a message; one with content leaves the log when the message has vanished.
 async fn publish(
     edge: &Edge,
     conversation: ConversationId,
     kind: EventKind,
     payload: Bytes,
+    expires_at: Option<Timestamp>,
 ) -> Result<(), ApiError> {
     let msg_id = fresh_message_id().to_string();
-    let record = Record { conversation, kind, msg_id, payload, trace: None };
+    let ttl = expires_at.map(|at| expiry::log_ttl(at, edge.clock.now()));
+    let record = Record { conversation, kind, msg_id, payload, ttl, trace: None };
     let stored = edge.publisher.publish(record).await;
     stored.map(|_| ()).map_err(|cause| publish_failed(edge, &cause))
 }

@@ -74,6 +74,7 @@ async fn announce(edge: &Edge, row: OutboxRow) -> Result<(), BusError> {
         kind,
         msg_id: row.msg_id.to_string(),
         payload: row.payload.into(),
+        ttl: None,
         trace: None,
     };
     edge.publisher.publish(record).await.map(|_| ())

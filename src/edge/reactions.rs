@@ -60,6 +60,7 @@ pub async fn change(
         kind: EventKind::ReactionUpdated,
         msg_id: msg_id.to_string(),
         payload: messages::json(&updated)?,
+        ttl: None,
         trace: None,
     };
     let stored = edge.publisher.publish(record).await;

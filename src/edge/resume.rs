@@ -110,7 +110,7 @@ impl<'a> Replay<'a> {
     pub async fn next(&mut self) -> Result<Page, ApiError> {
         self.check_arrivals().await?;
         let recent = self.edge.hub.replay(self.returning, self.at, &self.joined);
-        let page = match recent {
+        let mut page = match recent {
             Some(recent) => {
                 self.edge.metrics.replayed("ring");
                 sources::from_ring(self.edge, self.at, recent).await
@@ -118,6 +118,8 @@ impl<'a> Replay<'a> {
             None => self.distant().await?,
         };
         self.at = page.through;
+        let now = self.edge.clock.now();
+        page.events = page.events.into_iter().filter_map(|event| event.shown_at(now)).collect();
         Ok(page)
     }
 

@@ -158,6 +158,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         hub: Arc::new(Hub::new(
             log.epoch(),
             Ring::new(parts.ring, tail_from),
+            parts.clock.clone(),
             parts.metrics.clone(),
         )),
         settings: parts.settings,

@@ -12,14 +12,13 @@ use crate::bus::{BusError, progress};
 use crate::store::leadership::{Leader, Position};
 
 use super::prune::Pruning;
+use super::sweep::Sweep;
 use super::{Fault, NAME, Persister};
 
 /// How long the server waits for an acknowledgement before it delivers again. A pull that sees a redelivery
 /// starts over, so this is for a leader that hangs; longer than the longest outage of Postgres that should pass
 /// without one.
 const ACK_WAIT: Duration = Duration::from_secs(300);
-/// How often an idle leader shows the database that it lives; see `Leader::lead`.
-const IDLE: Duration = Duration::from_secs(5);
 
 impl Persister {
     pub(super) async fn follow(
@@ -29,7 +28,7 @@ impl Persister {
         done: &mut u64,
     ) -> Result<(), Fault> {
         // After an outage it may be another one, whose sequences mean something else.
-        self.log.check_epoch().await?;
+        let end = self.log.check_epoch().await?;
         let mut position = leader.position(NAME).await?;
         self.adopt_epoch(leader, &mut position).await?;
         // What a predecessor left undone.
@@ -40,13 +39,16 @@ impl Persister {
         let kind = Kind::Durable { name: NAME, max_ack_pending, ack_wait: ACK_WAIT };
         let mut pull = Pull::begin(&self.log, &kind, position.last_seq + 1, batch * 2).await?;
         let mut pruning = Pruning::due();
+        let mut sweep = Sweep::behind(end);
+        sweep.applied(position.last_seq, pull.pending() == 0);
         loop {
             self.prune(leader, &mut pruning).await?;
+            self.sweep(leader, &mut sweep, position.last_seq).await?;
             let first = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 first = pull.next() => first?,
-                () = tokio::time::sleep(IDLE) => {
-                    leader.heartbeat().await?;
+                // Looking for what is due shows the database that an idle leader lives; see `Leader::lead`.
+                () = tokio::time::sleep_until(sweep.due()) => {
                     self.metrics.persister_lag_messages.set(0);
                     continue;
                 }
@@ -57,6 +59,7 @@ impl Persister {
             last.acknowledge().await?;
             progress::announce(&self.client, position.last_seq).await?;
             self.metrics.persister_lag_messages.set(i64::try_from(last.pending()).unwrap_or(0));
+            sweep.applied(position.last_seq, last.pending() == 0);
             *done += count;
         }
     }

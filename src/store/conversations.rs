@@ -161,7 +161,7 @@ pub(super) async fn views(
                WHERE p.user_id = $1 AND p.conversation_id = ANY($2)";
     let params: [&(dyn ToSql + Sync); 2] = [&user, &ids];
     let (own, mut shared) = tokio::try_join!(rows(client, sql, &params), load(client, ids))?;
-    let mut newest = newest_messages(client, &own).await?;
+    let mut newest = newest_messages(client, &own, now).await?;
     let sent: Vec<ConversationId> =
         newest.values().filter(|m| m.sender_id == user).map(|m| m.conversation_id).collect();
     let others = match sent.is_empty() {
@@ -184,11 +184,12 @@ pub(super) async fn views(
 async fn newest_messages(
     client: &impl GenericClient,
     own: &[Row],
+    now: Timestamp,
 ) -> Result<HashMap<ConversationId, Message>, StoreError> {
     let ids: Vec<Uuid> = own.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
     let seqs: Vec<i64> =
         own.iter().map(|row| row.try_get("last_message_seq")).collect::<Result<_, _>>()?;
-    let found = messages::newest(client, &ids, &seqs).await?;
+    let found = messages::newest(client, &ids, &seqs, now).await?;
     Ok(found.into_iter().map(|m| (m.conversation_id, m)).collect())
 }
 

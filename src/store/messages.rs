@@ -1,6 +1,7 @@
 //! History. Written by the persister alone; here it is only read.
 
 use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
@@ -80,11 +81,12 @@ impl TryFrom<ReplyRow> for ReplyPreview {
     }
 }
 
-pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
+/// A message as it may be shown at `now`: past its time it is a tombstone.
+pub(super) fn message(row: &Row, now: Timestamp) -> Result<Message, StoreError> {
     let reply: Option<Json<ReplyRow>> = row.try_get("reply_to")?;
     let reactions: Option<Json<Vec<ReactedRow>>> = row.try_get("reactions")?;
     let reacted = |r: ReactedRow| Reacted { emoji: r.emoji, count: r.count, user_ids: r.user_ids };
-    Ok(Message {
+    let message = Message {
         id: row.try_get("id")?,
         conversation_id: row.try_get("conversation_id")?,
         seq: unsigned(row, "seq")?,
@@ -103,7 +105,8 @@ pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
         expires_at: row.try_get("expires_at")?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
-    })
+    };
+    Ok(message.shown_at(now))
 }
 
 /// The newest messages of several conversations, given their sequences.
@@ -111,6 +114,7 @@ pub(super) async fn newest(
     client: &impl GenericClient,
     conversations: &[ConversationId],
     seqs: &[i64],
+    now: Timestamp,
 ) -> Result<Vec<Message>, StoreError> {
     let sql = concat!(
         "SELECT ",
@@ -118,7 +122,7 @@ pub(super) async fn newest(
         " FROM UNNEST($1::uuid[], $2::bigint[]) AS wanted(conversation_id, seq)
           JOIN messages m USING (conversation_id, seq)"
     );
-    rows(client, sql, &[&conversations, &seqs]).await?.iter().map(message).collect()
+    rows(client, sql, &[&conversations, &seqs]).await?.iter().map(|row| message(row, now)).collect()
 }
 
 impl Store {
@@ -126,7 +130,8 @@ impl Store {
     pub async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
         self.within(async {
             let sql = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.id = $1");
-            row(&self.client().await?, sql, &[&id]).await?.as_ref().map(message).transpose()
+            let found = row(&self.client().await?, sql, &[&id]).await?;
+            found.as_ref().map(|row| message(row, self.now())).transpose()
         })
         .await
     }
@@ -146,7 +151,7 @@ impl Store {
         );
         self.within(async {
             let before = before.map_or(i64::MAX, signed);
-            history(&self.client().await?, sql, conversation, before, limit).await
+            history(&self.client().await?, self.now(), sql, conversation, before, limit).await
         })
         .await
     }
@@ -165,7 +170,8 @@ impl Store {
               ORDER BY m.seq LIMIT $3"
         );
         self.within(async {
-            history(&self.client().await?, sql, conversation, signed(after), limit).await
+            history(&self.client().await?, self.now(), sql, conversation, signed(after), limit)
+                .await
         })
         .await
     }
@@ -185,7 +191,8 @@ impl Store {
               ORDER BY m.seq DESC OFFSET $2 LIMIT $3"
         );
         self.within(async {
-            history(&self.client().await?, sql, conversation, signed(skipped), limit).await
+            history(&self.client().await?, self.now(), sql, conversation, signed(skipped), limit)
+                .await
         })
         .await
     }
@@ -194,6 +201,7 @@ impl Store {
 /// One more than asked for tells whether there are more.
 async fn history(
     client: &impl GenericClient,
+    now: Timestamp,
     sql: &str,
     conversation: ConversationId,
     bound: i64,
@@ -201,6 +209,7 @@ async fn history(
 ) -> Result<History, StoreError> {
     let found = rows(client, sql, &[&conversation, &bound, &(i64::from(limit) + 1)]).await?;
     let has_more = found.len() > limit as usize;
-    let messages = found.iter().take(limit as usize).map(message).collect::<Result<_, _>>()?;
+    let messages = found.iter().take(limit as usize).map(|row| message(row, now));
+    let messages = messages.collect::<Result<_, _>>()?;
     Ok(History { messages, has_more })
 }

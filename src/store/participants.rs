@@ -207,6 +207,20 @@ impl Store {
         .await
     }
 
+    /// How many of these people, each named once, are in a conversation.
+    pub async fn participants_among(
+        &self,
+        conversation: ConversationId,
+        users: &[UserId],
+    ) -> Result<usize, StoreError> {
+        self.within(async {
+            let sql = "SELECT user_id FROM conversation_participants
+                       WHERE conversation_id = $1 AND user_id = ANY($2)";
+            Ok(rows(&self.client().await?, sql, &[&conversation, &users]).await?.len())
+        })
+        .await
+    }
+
     /// Participants in the order they joined, behind `after` if given.
     pub async fn participants(
         &self,

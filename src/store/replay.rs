@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
 use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
 
@@ -158,11 +159,13 @@ impl Store {
             )?;
             tx.commit().await?;
             let mut missed = Missed { through, ..Missed::default() };
-            missed.messages = messages.iter().map(message).collect::<Result<_, _>>()?;
+            let now = self.now();
+            let read = messages.iter().map(|row| message(row, now));
+            missed.messages = read.collect::<Result<_, _>>()?;
             missed.reactions = reactions.iter().map(reacted).collect::<Result<_, _>>()?;
             missed.conversations = conversations.iter().map(changed).collect::<Result<_, _>>()?;
             for row in &changes {
-                missed.take_change(row)?;
+                missed.take_change(row, now)?;
             }
             Ok(missed)
         })
@@ -195,20 +198,22 @@ impl Store {
         let (conversations, seqs): (Vec<Uuid>, Vec<i64>) =
             places.iter().map(|(conversation, seq)| (*conversation, signed(*seq))).unzip();
         self.within(async {
-            super::messages::newest(&self.client().await?, &conversations, &seqs).await
+            super::messages::newest(&self.client().await?, &conversations, &seqs, self.now()).await
         })
         .await
     }
 }
 
 impl Missed {
-    fn take_change(&mut self, row: &Row) -> Result<(), StoreError> {
+    fn take_change(&mut self, row: &Row, now: Timestamp) -> Result<(), StoreError> {
         let seq = unsigned(row, "changed_at")?;
-        let message = message(row)?;
-        if message.deleted_at.is_some() {
+        let is_buried = row.try_get::<_, Option<Timestamp>>("deleted_at")?.is_some();
+        let message = message(row, now)?;
+        if is_buried {
             let Message { id, conversation_id, seq: message_seq, .. } = message;
             self.deleted.push(Deleted { seq, conversation_id, message_id: id, message_seq });
-        } else {
+        } else if message.deleted_at.is_none() {
+            // One that has just vanished says nothing more; its deletion is on its way.
             self.edited.push((seq, message));
         }
         Ok(())

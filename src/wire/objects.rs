@@ -88,8 +88,17 @@ impl Message {
         wire
     }
 
-    /// Makes it its tombstone.
+    /// The message as it may be shown at `now`: past its time it is a tombstone.
+    pub fn shown_at(mut self, now: Timestamp) -> Self {
+        if !self.is_deleted && domain::expiry::is_over(self.expires_at, now) {
+            self.bury(now);
+        }
+        self
+    }
+
+    /// Makes it its tombstone. One that has vanished before was deleted then.
     pub fn bury(&mut self, at: Timestamp) {
+        let at = self.expires_at.map_or(at, |expired| expired.min(at));
         self.content.clear();
         self.metadata = raw_object("{}".to_owned());
         self.mentions.clear();

@@ -6,12 +6,14 @@
 pub mod conversations;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::domain::expiry::MAX_TTL;
 use crate::domain::message::MessageType;
 
 use super::error::{ApiError, FieldErrors};
@@ -43,7 +45,7 @@ pub struct SendMessage {
     #[serde(default)]
     pub attempt: Option<u32>,
     #[serde(default)]
-    pub ttl_seconds: Option<IgnoredAny>,
+    pub ttl_seconds: Option<i64>,
     #[serde(default)]
     pub send_at: Option<IgnoredAny>,
 }
@@ -56,6 +58,8 @@ pub struct Validated {
     pub metadata: String,
     /// Without doubles, in the order given.
     pub mentions: Vec<Uuid>,
+    /// How long the message lives, if not for ever.
+    pub ttl: Option<Duration>,
     /// The sender says that an earlier attempt may have been accepted.
     pub is_resend: bool,
 }
@@ -74,16 +78,14 @@ impl SendMessage {
         if let Some(id) = &self.client_message_id {
             check_client_message_id(id, &mut errors);
         }
-        // To send now what was to be sent later, or to keep what was to vanish, would be worse than to refuse.
-        if self.ttl_seconds.is_some() {
-            errors.push("ttlSeconds", "is not supported by this server");
-        }
+        let ttl = self.ttl(&mut errors);
+        // To send now what was to be sent later would be worse than to refuse.
         if self.send_at.is_some() {
             errors.push("sendAt", "is not supported by this server");
         }
         errors.finish()?;
         let is_resend = self.attempt.is_some_and(|attempt| attempt >= 2);
-        Ok(Validated { kind, metadata, mentions, is_resend })
+        Ok(Validated { kind, metadata, mentions, ttl, is_resend })
     }
 
     fn message_type(&self, errors: &mut FieldErrors) -> MessageType {
@@ -99,6 +101,15 @@ impl SendMessage {
                 MessageType::Text
             }
         }
+    }
+
+    fn ttl(&self, errors: &mut FieldErrors) -> Option<Duration> {
+        let ttl = u64::try_from(self.ttl_seconds?).ok().map(Duration::from_secs);
+        let ttl = ttl.filter(|ttl| !ttl.is_zero() && *ttl <= MAX_TTL);
+        if ttl.is_none() {
+            errors.push("ttlSeconds", format!("must be from 1 to {}", MAX_TTL.as_secs()));
+        }
+        ttl
     }
 
     fn distinct_mentions(&self, errors: &mut FieldErrors) -> Vec<Uuid> {
@@ -250,7 +261,7 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_named_at_once() {
-        let bad = with(r#""content":" ","clientMessageId":"","sendAt":"x","ttlSeconds":5"#);
+        let bad = with(r#""content":" ","clientMessageId":"","sendAt":"x","ttlSeconds":0"#);
         assert_eq!(wrong(bad), ["content", "clientMessageId", "ttlSeconds", "sendAt"]);
     }
 

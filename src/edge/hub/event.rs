@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::bus::log::LogEvent;
+use crate::domain::expiry;
 use crate::domain::ids::{ConversationId, MessageId, Seq, UserId};
 use crate::wire::event::{Change, EventKind, splice_seq};
 
@@ -34,6 +36,8 @@ pub struct Event {
     pub target: Option<Seq>,
     /// The message that it is about, for a deletion; the message that it quotes, for a reply.
     pub about: Option<MessageId>,
+    /// When the message in it vanishes.
+    pub expires_at: Option<Timestamp>,
     /// Who comes or goes with it.
     pub membership: Option<Arc<Membership>>,
 }
@@ -48,6 +52,7 @@ struct Glance {
     message_id: Option<Uuid>,
     reply_to_message_id: Option<Uuid>,
     change: Option<Change>,
+    expires_at: Option<Timestamp>,
     #[serde(default)]
     user_ids: Vec<Uuid>,
 }
@@ -83,7 +88,20 @@ impl Event {
         let membership = change.and_then(|change| Membership::of(change, glance.user_ids));
         let LogEvent { seq, conversation, kind, stored_at, .. } = *event;
         let origin = Origin { seq, conversation, kind, sender, stored_at };
-        Some(Self { origin, data, id, target, about, membership: membership.map(Arc::new) })
+        let (expires_at, membership) = (glance.expires_at, membership.map(Arc::new));
+        Some(Self { origin, data, id, target, about, expires_at, membership })
+    }
+
+    /// The event as it may be shown at `now`: a message past its time is a tombstone, and its edits say nothing.
+    pub fn shown_at(mut self, now: Timestamp) -> Option<Self> {
+        if !expiry::is_over(self.expires_at, now) {
+            return Some(self);
+        }
+        if self.origin.kind != EventKind::NewMessage {
+            return None;
+        }
+        super::ring::bury(&mut self, now);
+        (!self.data.is_empty()).then_some(self)
     }
 }
 

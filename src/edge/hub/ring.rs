@@ -234,6 +234,8 @@ impl Ring {
 
     /// Makes a message a tombstone, drops its edits and empties the quotes of it.
     fn erase(&mut self, message: Seq, id: Option<MessageId>, at: i64) {
+        // To the millisecond, as the persister does.
+        let at = Timestamp::from_millisecond(at / 1_000_000).unwrap_or(Timestamp::UNIX_EPOCH);
         self.rewrite(message, |event| bury(event, at));
         for edit in self.edits.remove(&message).unwrap_or_default() {
             self.rewrite(edit, |event| event.data = Bytes::new());
@@ -298,10 +300,9 @@ fn remove<K: std::hash::Hash + Eq>(index: &mut HashMap<K, SmallVec<[Seq; 1]>>, k
 }
 
 /// Makes a message its tombstone.
-fn bury(event: &mut Event, at: i64) {
-    // To the millisecond, as the persister does.
-    let at = Timestamp::from_millisecond(at / 1_000_000).unwrap_or(Timestamp::UNIX_EPOCH);
+pub(super) fn bury(event: &mut Event, at: Timestamp) {
     reshape(event, |message| message.bury(at));
+    event.expires_at = None;
 }
 
 /// Empties the quote in a reply: what it quoted is deleted.

@@ -56,7 +56,7 @@ pub async fn original(
     // No longer recent, and Postgres is away or does not have it yet.
     let stored = reads::payload_at(&edge.log, seq).await.map_err(|cause| error::bus(&cause))?;
     let payload = stored.ok_or_else(ApiError::unavailable)?;
-    answer(accepted(&payload, seq)?, prepared.conversation)
+    answer(accepted(&payload, seq)?.shown_at(edge.clock.now()), prepared.conversation)
 }
 
 fn answer(

@@ -87,7 +87,15 @@ mod tests {
     fn event(seq: Seq, conversation: u128, kind: EventKind) -> Event {
         let conversation = Uuid::from_u128(conversation);
         let origin = Origin { seq, conversation, kind, sender: None, stored_at: 0 };
-        Event { origin, data: Bytes::new(), id: None, target: None, about: None, membership: None }
+        Event {
+            origin,
+            data: Bytes::new(),
+            id: None,
+            target: None,
+            about: None,
+            expires_at: None,
+            membership: None,
+        }
     }
 
     fn bounded(

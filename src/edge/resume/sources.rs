@@ -134,7 +134,7 @@ fn event(origin: Origin, data: &impl Serialize) -> Option<Event> {
 }
 
 fn plain(origin: Origin, data: Bytes) -> Event {
-    Event { origin, data, id: None, target: None, about: None, membership: None }
+    Event { origin, data, id: None, target: None, about: None, expires_at: None, membership: None }
 }
 
 /// The log itself, up to where the ring begins.

@@ -50,7 +50,7 @@ pub async fn deletions(tx: &Transaction<'_>, deletions: &[Deletion]) -> Result<(
     if deletions.is_empty() {
         return Ok(());
     }
-    // The first deletion counts; there is nothing left for a second.
+    // The first deletion counts (and of a message that had vanished before, that moment); there is nothing left for a second.
     let mut first: BTreeMap<MessageId, &Deletion> = BTreeMap::new();
     for deletion in deletions {
         first.entry(deletion.message_id).or_insert(deletion);
@@ -61,7 +61,8 @@ pub async fn deletions(tx: &Transaction<'_>, deletions: &[Deletion]) -> Result<(
     let sql = "
         UPDATE messages m
         SET content = '', metadata = '{}', mentions = '{}', reply_to = NULL,
-            deleted_at = d.at, updated_at = d.at, changed_seq = d.seq
+            deleted_at = LEAST(d.at, m.expires_at), updated_at = LEAST(d.at, m.expires_at),
+            changed_seq = d.seq
         FROM UNNEST($1::uuid[], $2::timestamptz[], $3::bigint[]) AS d(id, at, seq)
         WHERE m.id = d.id AND m.deleted_at IS NULL";
     execute(tx, sql, &[&ids, &times, &seqs]).await?;

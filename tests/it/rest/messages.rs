@@ -159,7 +159,7 @@ async fn what_is_wrong_with_a_message_is_named() {
         (json!({ "content": "x", "replyToMessageId": "y" }), vec!["replyToMessageId"]),
         (json!({ "content": "x", "replyToMessageId": Uuid::new_v4() }), vec!["replyToMessageId"]),
         (json!({ "content": "x", "sendAt": "2199-01-01T00:00:00Z" }), vec!["sendAt"]),
-        (json!({ "content": "x", "ttlSeconds": 5 }), vec!["ttlSeconds"]),
+        (json!({ "content": "x", "ttlSeconds": 2_592_001 }), vec!["ttlSeconds"]),
         (json!({ "content": "x", "conversationId": "y" }), vec!["conversationId"]),
     ] {
         let mut body = body;

@@ -1,0 +1,185 @@
+//! What the leader itself puts into the log when its time has come: deletions of messages that have vanished.
+//!
+//! **Once.** Postgres says what is due, and it says so until the event has come back through the log and was applied.
+//! So nothing is looked for before everything that the log held when this leader began was applied (a predecessor may
+//! have put something there), nor while what this leader has put there is still on its way. A predecessor that does
+//! not know yet that it was replaced is what the log's duplicate window is for.
+//!
+//! Nothing here waits: batches go on while the log takes its time to answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::bus::BusError;
+use crate::bus::publish::{Record, Stored};
+use crate::domain::ids::Seq;
+use crate::store::expiry::Expired;
+use crate::store::leadership::Leader;
+use crate::wire::event::{EventKind, MessageDeleted};
+
+use super::{Fault, Persister};
+
+/// How often to look. Nothing that is over is shown in between; those who have it are told this much later at worst.
+const EVERY: Duration = Duration::from_millis(500);
+/// Events of one round: at some 20,000 a second the log takes them in 10 ms.
+const ROUND: u32 = 200;
+
+/// What the leader has put into the log, and when it looks again.
+pub struct Sweep {
+    due: Instant,
+    /// The end of the log when leading began, until all of it was applied.
+    inherited: Option<Seq>,
+    round: Option<Arc<Round>>,
+}
+
+/// Events that were put into the log together.
+struct Round {
+    outcome: Mutex<Outcome>,
+}
+
+struct Outcome {
+    unanswered: usize,
+    /// The highest sequence that was given to one of them.
+    last: Seq,
+}
+
+impl Round {
+    fn answered(&self, stored: Result<Stored, BusError>) {
+        let mut outcome = self.outcome.lock();
+        outcome.unanswered -= 1;
+        match stored {
+            Ok(stored) => outcome.last = outcome.last.max(stored.seq),
+            // It is still due, and found again.
+            Err(cause) => tracing::warn!(%cause, "an event that is due has to wait"),
+        }
+    }
+
+    fn is_applied(&self, through: Seq) -> bool {
+        let outcome = self.outcome.lock();
+        outcome.unanswered == 0 && outcome.last <= through
+    }
+}
+
+impl Sweep {
+    /// For a leader that begins when the log ends at `end`.
+    pub fn behind(end: Seq) -> Self {
+        Self { due: Instant::now(), inherited: Some(end), round: None }
+    }
+
+    /// When to look again.
+    pub fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Everything up to `through` was applied. `all` of what the log had then: its very end may have been erased.
+    pub fn applied(&mut self, through: Seq, all: bool) {
+        if all || self.inherited.is_some_and(|end| end <= through) {
+            self.inherited = None;
+        }
+        if self.round.as_ref().is_some_and(|round| round.is_applied(through)) {
+            self.round = None;
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.inherited.is_none() && self.round.is_none()
+    }
+}
+
+impl Persister {
+    /// Looks, if it is time.
+    pub(super) async fn sweep(
+        &self,
+        leader: &Leader,
+        sweep: &mut Sweep,
+        through: Seq,
+    ) -> Result<(), Fault> {
+        if Instant::now() < sweep.due {
+            return Ok(());
+        }
+        sweep.due = Instant::now() + EVERY;
+        sweep.applied(through, false);
+        if !sweep.is_settled() {
+            return Ok(leader.heartbeat().await?);
+        }
+        let expired = leader.expired(self.clock.now(), ROUND).await?;
+        let records: Vec<Record> = expired.iter().filter_map(deletion).collect();
+        if !records.is_empty() {
+            tracing::debug!(events = records.len(), "their time has come");
+            sweep.round = Some(self.put(records).await);
+        }
+        Ok(())
+    }
+
+    async fn put(&self, records: Vec<Record>) -> Arc<Round> {
+        let outcome = Mutex::new(Outcome { unanswered: records.len(), last: 0 });
+        let round = Arc::new(Round { outcome });
+        for record in records {
+            let round = round.clone();
+            self.publisher.submit(record, Box::new(move |stored| round.answered(stored))).await;
+        }
+        round
+    }
+}
+
+fn deletion(expired: &Expired) -> Option<Record> {
+    let deleted = MessageDeleted {
+        message_id: expired.message_id,
+        conversation_id: expired.conversation_id,
+        seq: expired.seq,
+    };
+    let payload = serde_json::to_vec(&deleted)
+        .inspect_err(|cause| tracing::error!(%cause, "a deletion cannot be written"));
+    Some(Record {
+        conversation: expired.conversation_id,
+        kind: EventKind::MessageDeleted,
+        msg_id: format!("expire:{}", expired.message_id),
+        payload: payload.ok()?.into(),
+        ttl: None,
+        trace: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(unanswered: usize) -> Arc<Round> {
+        Arc::new(Round { outcome: Mutex::new(Outcome { unanswered, last: 0 }) })
+    }
+
+    fn stored(seq: Seq) -> Result<Stored, BusError> {
+        Ok(Stored { seq, duplicate: false, attempts: 1 })
+    }
+
+    #[test]
+    fn a_leader_looks_when_what_it_found_in_the_log_was_applied() {
+        let mut sweep = Sweep::behind(7);
+        sweep.applied(6, false);
+        assert!(!sweep.is_settled());
+        sweep.applied(7, false);
+        assert!(sweep.is_settled());
+        let mut sweep = Sweep::behind(7);
+        sweep.applied(6, true);
+        assert!(sweep.is_settled(), "7 was erased");
+    }
+
+    #[test]
+    fn and_again_when_what_it_put_there_came_back() {
+        let mut sweep = Sweep::behind(0);
+        sweep.applied(0, false);
+        let round = round(2);
+        sweep.round = Some(round.clone());
+        round.answered(stored(9));
+        sweep.applied(9, true);
+        assert!(!sweep.is_settled(), "one is on its way");
+        round.answered(Err(BusError::Overloaded));
+        sweep.applied(8, true);
+        assert!(!sweep.is_settled(), "9 is not applied");
+        sweep.applied(9, false);
+        assert!(sweep.is_settled());
+    }
+}
