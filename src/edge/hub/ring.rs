@@ -88,7 +88,7 @@ impl Ring {
         }
     }
 
-    /// Adds the newest event; the oldest make room. Returns the event as it may be shown, or `None` for an edit of a
+    /// Adds the newest event; the oldest make room. Returns the event as it may be shown, or `None` for what changes a
     /// message, or a reaction to one, that was deleted before it, and for a message that is here already: sent again
     /// when the log had forgotten its id.
     pub fn push(&mut self, mut event: Event) -> Option<Event> {
@@ -190,7 +190,9 @@ impl Ring {
     }
 
     fn is_void(&self, event: &Event) -> bool {
-        matches!(event.origin.kind, EventKind::MessageUpdated | EventKind::ReactionUpdated)
+        // A deletion too: two devices, or one that repeats itself, may delete a message at once.
+        use EventKind::{MessageDeleted, MessageUpdated, ReactionUpdated};
+        matches!(event.origin.kind, MessageUpdated | ReactionUpdated | MessageDeleted)
             && event.target.is_some_and(|target| self.deleted.contains(&target))
     }
 

@@ -145,6 +145,17 @@ impl Event {
 }
 
 #[test]
+fn a_message_is_deleted_once_however_often_that_was_asked_for() {
+    let mut ring = ring(10);
+    ring.push(whole(1, None));
+    let first = ring.push(deletion(2, 1)).expect("said");
+    assert!(ring.push(deletion(3, 1)).is_none(), "nothing is left to delete");
+    let again = ring.collect(&[all_of(HERE)]);
+    assert_eq!(seqs(&again), [1, 2]);
+    assert_eq!(again[1].data, first.data);
+}
+
+#[test]
 fn it_knows_who_came_and_went() {
     let mut ring = ring(2);
     let user = Uuid::from_u128(7);
