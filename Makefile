@@ -4,7 +4,7 @@ DATA   ?= .data
 LISTEN ?= 127.0.0.1:$(or $(MESSAGING_PORT),3004)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench fmt lint clean
+.PHONY: help setup run test faults bench fmt lint clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ run: setup ## Build and run everything on this machine (DATA=.data LISTEN=127.0.
 
 test: setup ## Run every test, against real servers
 	cargo test --locked
+
+faults: setup ## Break everything for minutes while clients talk, and compare what they saw (SEED= RUNS= MINUTES=)
+	@SEED='$(SEED)' RUNS='$(RUNS)' MINUTES='$(MINUTES)' cargo test --locked --test it \
+	    faults::long -- --ignored --nocapture
 
 bench: setup ## Measure against a running `make run`
 	@cargo build --release --locked

@@ -146,6 +146,7 @@ pub struct Metrics {
     http_requests: Family<RouteStatusLabel, Counter>,
     http_request_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
     errors: Family<CodeLabel, Counter>,
+    tasks: IntGauge,
 }
 
 fn latency() -> Histogram {
@@ -194,6 +195,7 @@ impl Metrics {
             http_requests: Family::default(),
             http_request_seconds: Family::new_with_constructor(latency),
             errors: Family::default(),
+            tasks: Gauge::default(),
         };
         metrics.register_message_path();
         metrics.register_connections();
@@ -312,6 +314,7 @@ impl Metrics {
             self.http_request_seconds.clone(),
         );
         r.register("errors", "Refusals and failures, by error code", self.errors.clone());
+        r.register("tasks", "Tasks of the process, a few for each connection", self.tasks.clone());
     }
 
     /// Counts a connection that ended with the WebSocket close `code`.
@@ -352,6 +355,9 @@ impl Metrics {
     /// # Errors
     /// Never in practice: writing into a `String` cannot fail.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.tasks.set(i64::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(i64::MAX));
+        }
         let mut out = String::with_capacity(16 * 1024);
         text::encode(&mut out, &self.registry)?;
         Ok(out)

@@ -15,6 +15,7 @@ mod drain;
 mod epoch;
 mod erasure;
 mod expiry;
+mod faults;
 mod fresh;
 mod harness;
 mod malformed;

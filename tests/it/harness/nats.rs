@@ -87,7 +87,7 @@ fn run(folder: &Path, port: i32) -> (Process, u16) {
 }
 
 /// Runs a server with its store in `folder` and returns the port that clients connect to.
-pub(super) fn serve(folder: &Path, settings: &str) -> (Process, u16) {
+pub fn serve(folder: &Path, settings: &str) -> (Process, u16) {
     let config = folder.join("nats.conf");
     let text = format!(
         "host: 127.0.0.1\n{settings}\

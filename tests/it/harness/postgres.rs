@@ -97,6 +97,11 @@ impl Postgres {
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = run(&self.folder);
     }
 
+    /// The socket that it listens on.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(".s.PGSQL.5432")
+    }
+
     fn process(&self) -> Process {
         self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -141,6 +146,10 @@ impl Database {
             let _ = connection.await;
         });
         client
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The server, for tests that have one of their own and break it.

@@ -105,9 +105,14 @@ impl World {
 
     /// A new user.
     pub fn user(&self, name: &str) -> User {
-        let id = Uuid::new_v4();
-        User { id, name: name.to_owned(), token: token(id, name, 3600) }
+        user(name)
     }
+}
+
+/// A new user.
+pub fn user(name: &str) -> User {
+    let id = Uuid::new_v4();
+    User { id, name: name.to_owned(), token: token(id, name, 3600) }
 }
 
 impl User {

@@ -1,0 +1,140 @@
+//! What the servers hold, read around everything that can break.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use futures_util::StreamExt as _;
+use uuid::Uuid;
+
+use super::record::{Entry, Message, Row, Seat, Truth};
+use super::run::awaited;
+use super::stage::Stage;
+use crate::harness::flow;
+use crate::harness::{PATIENCE, User};
+
+/// The longest that Postgres may be behind when everything works again.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// Waits until Postgres has all that the log holds and nothing is left to be erased or announced.
+pub async fn settled(stage: &Stage) -> Result<(), String> {
+    let context = stage.servers.context().await;
+    let info = awaited("the log answers", SETTLED, async || {
+        let mut log = context.get_stream("CHAT").await.ok()?;
+        log.info().await.ok().cloned()
+    });
+    let last = info.await?.state.last_sequence as i64;
+    let database = stage.database.client().await;
+    let sql = "SELECT (SELECT last_seq FROM progress WHERE name = 'persist'),
+                      (SELECT count(*) FROM erasures), (SELECT count(*) FROM outbox)";
+    let done = async || {
+        let row = database.query_one(sql, &[]).await.ok()?;
+        let (progress, erasures, outbox): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+        (progress >= last && erasures == 0 && outbox == 0).then_some(())
+    };
+    awaited("Postgres has what the log has", SETTLED, done).await
+}
+
+pub async fn read(stage: &Stage, users: &[User]) -> Truth {
+    let mut truth = Truth {
+        log: log(stage).await,
+        rows: rows(stage).await,
+        seats: seats(stage, users).await,
+        counters: counters(stage).await,
+        histories: Vec::new(),
+    };
+    let conversations: Vec<Uuid> = truth.counters.keys().copied().collect();
+    for edge in 0..stage.edges.len() {
+        for conversation in &conversations {
+            let is_in = |user: &&User| {
+                truth.seats.iter().any(|s| (s.conversation, s.user) == (*conversation, user.id))
+            };
+            let user = users.iter().find(is_in).expect("somebody is in it");
+            let shown = flow::history(&stage.rest(edge, &user.token), *conversation, 100).await;
+            let shown: Vec<Message> = shown.iter().filter_map(Message::read).collect();
+            truth.histories.push((edge, *conversation, shown));
+        }
+    }
+    truth
+}
+
+async fn log(stage: &Stage) -> Vec<Entry> {
+    let context = stage.servers.context().await;
+    let mut log = context.get_stream("CHAT").await.expect("the log");
+    let held = log.info().await.expect("NATS answers").state.messages;
+    let consumer = log.create_consumer(OrderedConfig::default()).await.expect("a consumer");
+    let messages = consumer.messages().await.expect("messages");
+    let entries = messages.take(usize::try_from(held).expect("few")).map(|message| {
+        let message = message.expect("a message");
+        let info = message.info().expect("of a stream");
+        let kind = message.headers.as_ref().and_then(|headers| headers.get("Event"));
+        Entry {
+            seq: info.stream_sequence,
+            at: i64::try_from(info.published.unix_timestamp_nanos() / 1_000).expect("this age"),
+            kind: kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
+            data: serde_json::from_slice(&message.payload).unwrap_or_default(),
+        }
+    });
+    tokio::time::timeout(2 * PATIENCE, entries.collect()).await.expect("the log can be read")
+}
+
+async fn rows(stage: &Stage) -> Vec<Row> {
+    let sql = "SELECT seq, id, conversation_id, sender_id, client_message_id, content,
+                      deleted_at IS NOT NULL, counter, created_at
+               FROM messages ORDER BY seq";
+    let rows = stage.database.client().await.query(sql, &[]).await.expect("rows");
+    let number = |row: &tokio_postgres::Row, at: usize| {
+        u64::try_from(row.get::<_, i64>(at)).expect("positive")
+    };
+    let read = |row: &tokio_postgres::Row| Row {
+        seq: number(row, 0),
+        id: row.get(1),
+        conversation: row.get(2),
+        sender: row.get(3),
+        name: row.get(4),
+        content: row.get(5),
+        deleted: row.get(6),
+        counter: number(row, 7),
+        created_at: row.get::<_, jiff::Timestamp>(8).as_microsecond(),
+    };
+    rows.iter().map(read).collect()
+}
+
+async fn counters(stage: &Stage) -> BTreeMap<Uuid, (u64, u64)> {
+    let sql = "SELECT id, message_count, last_message_seq FROM conversations";
+    let rows = stage.database.client().await.query(sql, &[]).await.expect("rows");
+    let number = |row: &tokio_postgres::Row, at: usize| {
+        u64::try_from(row.get::<_, i64>(at)).expect("positive")
+    };
+    rows.iter().map(|row| (row.get(0), (number(row, 1), number(row, 2)))).collect()
+}
+
+async fn seats(stage: &Stage, users: &[User]) -> Vec<Seat> {
+    let sql = "SELECT conversation_id, user_id, last_read_seq, delivered_seq
+               FROM conversation_participants";
+    let rows = stage.database.client().await.query(sql, &[]).await.expect("rows");
+    let mut seats = Vec::new();
+    for row in rows {
+        let (conversation, user): (Uuid, Uuid) = (row.get(0), row.get(1));
+        let token = &users.iter().find(|known| known.id == user).expect("of the cast").token;
+        let edge = seats.len() % stage.edges.len();
+        let unread = flow::unread(&stage.rest(edge, token), conversation).await;
+        let number = |at: usize| u64::try_from(row.get::<_, i64>(at)).expect("positive");
+        seats.push(Seat {
+            conversation,
+            user,
+            last_read_seq: number(2),
+            delivered_seq: number(3),
+            unread,
+        });
+    }
+    seats
+}
+
+/// Who is in which conversation now.
+pub async fn participants(stage: &Stage) -> Vec<(Uuid, Uuid)> {
+    let sql = "SELECT conversation_id, user_id FROM conversation_participants";
+    let database = stage.database.client().await;
+    let rows = database.query(sql, &[]).await.expect("rows");
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
