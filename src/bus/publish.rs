@@ -210,6 +210,7 @@ impl Shared {
                 tracing::debug!(cause, "a publish was turned away; it will be tried again");
                 self.queue.lock().unsent(token);
             }
+            Err(ack::Failure::InProcess) => self.queue.lock().in_process(token),
             Err(ack::Failure::Final(cause)) => {
                 let taken = self.queue.lock().take(token);
                 if let Some(pending) = taken {

@@ -9,15 +9,21 @@ use crate::domain::ids::Seq;
 pub enum Failure {
     /// No leader, no room yet: trying again may work.
     Temporary(String),
+    /// Another publish with this id is being replicated: how that ends, trying again will tell.
+    InProcess,
     /// It will not be stored however often it is sent.
     Final(String),
 }
+
+/// `JSStreamDuplicateMessageConflict` of the server's list of errors.
+const DUPLICATE_IN_PROCESS: u16 = 10_158;
 
 /// The sequence, and whether the stream had the message already.
 pub fn parse(payload: &[u8]) -> Result<(Seq, bool), Failure> {
     let ack: Ack = serde_json::from_slice(payload)
         .map_err(|cause| Failure::Final(format!("not a PubAck: {cause}")))?;
     match (ack.error, ack.seq) {
+        (Some(error), _) if error.err_code == DUPLICATE_IN_PROCESS => Err(Failure::InProcess),
         (Some(error), _) if error.code >= 500 => Err(Failure::Temporary(error.description)),
         (Some(error), _) => Err(Failure::Final(error.description)),
         (None, Some(seq)) => Ok((seq, ack.duplicate)),
@@ -36,6 +42,8 @@ struct Ack {
 #[derive(Deserialize)]
 struct AckError {
     code: u16,
+    #[serde(default)]
+    err_code: u16,
     #[serde(default)]
     description: String,
 }
@@ -59,5 +67,11 @@ mod tests {
             br#"{"error":{"code":400,"description":"too large"},"stream":"CHAT","seq":0}"#;
         assert_eq!(parse(refused), Err(Failure::Final("too large".into())));
         assert!(matches!(parse(b"+OK"), Err(Failure::Final(_))));
+    }
+
+    #[test]
+    fn a_repetition_that_overtakes_the_original_is_no_refusal() {
+        let conflict = br#"{"error":{"code":409,"err_code":10158,"description":"duplicate message id is in process"},"stream":"CHAT","seq":0}"#;
+        assert_eq!(parse(conflict), Err(Failure::InProcess));
     }
 }

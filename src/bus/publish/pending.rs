@@ -113,6 +113,16 @@ impl Queue {
         }
     }
 
+    /// As [`Self::unsent`], for one that met another of the same id: it does not count as an attempt, because what the
+    /// next one finds stored is not its own.
+    pub fn in_process(&mut self, token: u64) {
+        let slot = token.checked_sub(self.base).and_then(|at| usize::try_from(at).ok());
+        if let Some(Some(pending)) = slot.and_then(|at| self.slots.get_mut(at)) {
+            pending.attempts = pending.attempts.saturating_sub(1);
+        }
+        self.unsent(token);
+    }
+
     /// Takes out what has passed its deadline.
     pub fn expired(&mut self, now: Instant) -> Vec<Pending> {
         let late = |slot: &mut Option<Pending>| slot.take_if(|pending| pending.deadline <= now);
@@ -273,6 +283,16 @@ mod tests {
         assert_eq!(queue.expired(start + Duration::from_secs(10)).len(), 1);
         assert_eq!(queue.len(), 1);
         assert!(queue.take(1).is_some());
+    }
+
+    #[test]
+    fn one_that_met_another_of_its_id_is_sent_again_as_if_for_the_first_time() {
+        let now = Instant::now();
+        let mut queue = Queue::new(10, 1000);
+        assert!(queue.push(pending(now)).is_ok());
+        queue.in_process(0);
+        assert_eq!(tokens(&queue.due(now, ATTEMPT)), [0]);
+        assert!(queue.take(0).is_some_and(|pending| pending.attempts == 1));
     }
 
     #[test]
