@@ -6,13 +6,14 @@
 //!
 //! - [`target`] is what is measured, [`prepare`] who takes part;
 //! - [`engine`] is the load, [`frame`] and [`codec`] its two layers of protocol, [`verify`] its checker;
-//! - [`resume`] looks at one client at a time instead, each a [`caller`];
+//! - [`resume`] looks at one client at a time instead, each a [`caller`], and [`markers`] at reading along;
 //! - [`process`] and [`metrics`] look at the servers, [`report`] prints.
 
 mod caller;
 mod codec;
 mod engine;
 mod frame;
+mod markers;
 mod metrics;
 mod prepare;
 mod process;
@@ -50,7 +51,12 @@ enum Shape {
     Storm,
     /// One client after the other comes back after much has happened.
     Resume,
+    /// Many people mark as read what was written to them.
+    Markers,
 }
+
+/// Marks a second when no rate is given.
+const MARKS_RATE: f64 = 5000.0;
 
 /// Messages a second of a storm: with groups of 20 each client misses two for each second it is away, and the
 /// service delivers 10,000 a second beside what it replays.
@@ -62,13 +68,14 @@ pub struct Args {
     shape: Shape,
     #[arg(long, value_enum, default_value = "native")]
     protocol: Protocol,
-    /// Users, each with one connection; 200, 500, 5000, 5000 or 101 by the shape when not given.
+    /// Users, each with one connection; 200, 500, 5000, 5000, 101 or 2000 by the shape when not given.
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     users: Option<u32>,
     /// How many of them send; all when not given.
     #[arg(long)]
     senders: Option<u32>,
-    /// Messages a second on a fixed schedule, all users together; when not given a closed loop, or 500 in a storm.
+    /// Messages a second on a fixed schedule, all users together; when not given a closed loop, or 500 in a
+    /// storm. Markers: marks a second, 5000 when not given.
     #[arg(long, conflicts_with = "in_flight")]
     rate: Option<f64>,
     /// Messages each sender of a closed loop keeps in flight.
@@ -142,6 +149,7 @@ pub async fn command(args: Args) -> anyhow::Result<ExitCode> {
 enum Work {
     Load(run::Settings),
     Resume(resume::Settings),
+    Markers(markers::Settings),
 }
 
 impl Work {
@@ -152,6 +160,7 @@ impl Work {
             Self::Load(settings) if settings.storm.is_some() => 2 * settings.users,
             Self::Load(settings) => settings.users,
             Self::Resume(settings) => 2 * settings.clients,
+            Self::Markers(settings) => 2 * settings.readers,
         }
     }
 
@@ -168,6 +177,11 @@ impl Work {
                 let json = json.then(|| serde_json::to_string(&report)).transpose()?;
                 (json.map_or_else(|| report.table(), |json| json + "\n"), report.checks.passed)
             }
+            Self::Markers(settings) => {
+                let report = markers::run(target, settings).await?;
+                let json = json.then(|| serde_json::to_string(&report)).transpose()?;
+                (json.map_or_else(|| report.table(), |json| json + "\n"), report.checks.passed)
+            }
         })
     }
 }
@@ -180,20 +194,40 @@ impl Args {
             Shape::Idle | Shape::Storm => 5000,
             // Each misses 100 messages of its own, and 10,000 of the other hundred.
             Shape::Resume => 101,
+            // Half of them read, 5 marks a second each: within what the default limits allow.
+            Shape::Markers => 2000,
         })
     }
 
     fn work(&self) -> anyhow::Result<Work> {
-        if self.shape != Shape::Resume {
-            return Ok(Work::Load(self.load()?));
+        if self.rate.is_some_and(|rate| !(0.01..=1e6).contains(&rate)) {
+            bail!("--rate must lie between 0.01 and 1000000");
         }
-        Ok(Work::Resume(resume::Settings {
-            protocol: self.protocol,
-            clients: self.users(),
-            missed: self.missed,
-            rounds: self.rounds,
-            content_bytes: self.content_bytes,
-        }))
+        match self.shape {
+            Shape::Resume => Ok(Work::Resume(resume::Settings {
+                protocol: self.protocol,
+                clients: self.users(),
+                missed: self.missed,
+                rounds: self.rounds,
+                content_bytes: self.content_bytes,
+            })),
+            Shape::Markers => self.markers().map(Work::Markers),
+            _ => self.load().map(Work::Load),
+        }
+    }
+
+    fn markers(&self) -> anyhow::Result<markers::Settings> {
+        if self.protocol != Protocol::Native || !self.users().is_multiple_of(2) {
+            bail!("markers need --protocol native and an even number of --users");
+        }
+        let settings = markers::Settings {
+            readers: self.users() / 2,
+            rate: self.rate.unwrap_or(MARKS_RATE),
+            warmup: self.warmup,
+            duration: self.duration,
+        };
+        markers::check(&settings)?;
+        Ok(settings)
     }
 
     fn load(&self) -> anyhow::Result<run::Settings> {
@@ -201,9 +235,6 @@ impl Args {
         let senders = self.senders.unwrap_or(users).min(users);
         if self.content_bytes < codec::MIN_CONTENT_BYTES {
             bail!("--content-bytes must be at least {}", codec::MIN_CONTENT_BYTES);
-        }
-        if self.rate.is_some_and(|rate| !(0.01..=1e6).contains(&rate)) {
-            bail!("--rate must lie between 0.01 and 1000000");
         }
         let (shape, plan) = match self.shape {
             Shape::Direct if !users.is_multiple_of(2) => bail!("--users must be even"),
@@ -216,7 +247,7 @@ impl Args {
             Shape::Storm if self.conversations == 0 || self.group_size < 3 => {
                 bail!("a storm needs --conversations 1 or more and --group-size 3 or more")
             }
-            Shape::Storm | Shape::Resume => {
+            Shape::Storm | Shape::Resume | Shape::Markers => {
                 ("storm", Plan::storm(users, self.conversations, self.group_size))
             }
         };
