@@ -12,4 +12,5 @@ pub mod message;
 pub mod presence;
 pub mod reaction;
 pub mod receipt;
+pub mod schedule;
 pub mod user;

@@ -37,6 +37,7 @@ pub mod reactions;
 pub mod reads;
 pub mod resume;
 pub mod rounds;
+pub mod schedule;
 pub mod signals;
 pub mod start;
 pub mod ws;

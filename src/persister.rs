@@ -23,6 +23,7 @@ use crate::telemetry::metrics::Metrics;
 mod apply;
 mod batch;
 mod dead;
+mod due;
 mod follow;
 mod prune;
 mod sweep;

@@ -25,6 +25,7 @@ pub mod projection;
 pub mod reactions;
 pub mod receipts;
 pub mod replay;
+pub mod scheduled;
 pub mod users;
 
 use std::future::Future;

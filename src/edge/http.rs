@@ -11,6 +11,7 @@ pub mod operators;
 mod participants;
 mod presence;
 mod reactions;
+mod scheduled;
 mod stack;
 mod sync;
 
@@ -96,6 +97,7 @@ fn message_routes() -> Router<Arc<Edge>> {
     Router::new()
         .route("/conversations/{id}/messages", get(m::list))
         .route("/messages", post(m::send))
+        .route("/messages/scheduled", get(scheduled::list))
         .route("/messages/{id}", get(m::get).put(m::edit).delete(m::delete))
         .route("/messages/{id}/reactions/{emoji}", put(r::add).delete(r::remove))
         .route("/messages/{id}/receipts", get(m::receipts))

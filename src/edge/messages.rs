@@ -19,6 +19,7 @@ use crate::wire::requests::{SendMessage, validate_content};
 use super::Edge;
 use super::ahead::{self, Found};
 use super::auth::Caller;
+use super::schedule;
 
 mod prepare;
 mod repeats;
@@ -50,6 +51,7 @@ pub async fn send(
     let prepared = match prepare(edge, caller, request, trace).await? {
         Preparation::Publish(prepared) => prepared,
         Preparation::Already(message) => return Ok(Sent { message: *message, created: false }),
+        Preparation::Scheduled(message) => return Ok(Sent { message: *message, created: true }),
     };
     let stored = edge
         .publisher
@@ -107,7 +109,7 @@ pub async fn edit(
     Ok(message)
 }
 
-/// Turns a message into a tombstone.
+/// Turns a message into a tombstone. One that is to be sent later is cancelled.
 ///
 /// # Errors
 /// `not_found`, `forbidden` unless the sender or an admin asks.
@@ -117,7 +119,14 @@ pub async fn delete(
     id: MessageId,
 ) -> Result<objects::Message, ApiError> {
     edge.limits.message(caller.user_id)?;
-    let Current { mut message, role, .. } = current(edge, caller.user_id, id).await?;
+    if let Some(cancelled) = schedule::cancel(edge, caller, id).await? {
+        return Ok(cancelled);
+    }
+    let found = current(edge, caller.user_id, id).await;
+    if found.is_err() && schedule::own(edge, caller, id).await?.is_some() {
+        return Err(ApiError::new(Code::Conflict, "the message is being sent"));
+    }
+    let Current { mut message, role, .. } = found?;
     may_delete(&message, caller.user_id, role).map_err(refused)?;
     if message.deleted_at.is_none() {
         let deleted = MessageDeleted {

@@ -1,4 +1,5 @@
-//! What the leader itself puts into the log when its time has come: deletions of messages that have vanished.
+//! What the leader itself puts into the log when its time has come: messages that were scheduled, and deletions of
+//! those that have vanished.
 //!
 //! **Once.** Postgres says what is due, and it says so until the event has come back through the log and was applied.
 //! So nothing is looked for before everything that the log held when this leader began was applied (a predecessor may
@@ -10,29 +11,38 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::bus::BusError;
 use crate::bus::publish::{Record, Stored};
-use crate::domain::ids::Seq;
+use crate::domain::ids::{MessageId, Seq};
 use crate::store::expiry::Expired;
 use crate::store::leadership::Leader;
 use crate::wire::event::{EventKind, MessageDeleted};
 
-use super::{Fault, Persister};
+use super::{Fault, Persister, due};
 
 /// How often to look. Nothing that is over is shown in between; those who have it are told this much later at worst.
 const EVERY: Duration = Duration::from_millis(500);
 /// Events of one round: at some 20,000 a second the log takes them in 10 ms.
 const ROUND: u32 = 200;
+/// How long a scheduled message that failed, or was cancelled, is remembered: longer than anybody repeats a request.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Between two goes of forgetting them.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What the leader has put into the log, and when it looks again.
 pub struct Sweep {
     due: Instant,
+    /// When to forget what is long over.
+    forget: Instant,
     /// The end of the log when leading began, until all of it was applied.
     inherited: Option<Seq>,
     round: Option<Arc<Round>>,
+    /// Messages of a round that has come back.
+    sent: Vec<MessageId>,
 }
 
 /// Events that were put into the log together.
@@ -44,14 +54,19 @@ struct Outcome {
     unanswered: usize,
     /// The highest sequence that was given to one of them.
     last: Seq,
+    /// The messages among those that were stored.
+    messages: Vec<MessageId>,
 }
 
 impl Round {
-    fn answered(&self, stored: Result<Stored, BusError>) {
+    fn answered(&self, message: Option<MessageId>, stored: Result<Stored, BusError>) {
         let mut outcome = self.outcome.lock();
         outcome.unanswered -= 1;
         match stored {
-            Ok(stored) => outcome.last = outcome.last.max(stored.seq),
+            Ok(stored) => {
+                outcome.last = outcome.last.max(stored.seq);
+                outcome.messages.extend(message);
+            }
             // It is still due, and found again.
             Err(cause) => tracing::warn!(%cause, "an event that is due has to wait"),
         }
@@ -66,7 +81,8 @@ impl Round {
 impl Sweep {
     /// For a leader that begins when the log ends at `end`.
     pub fn behind(end: Seq) -> Self {
-        Self { due: Instant::now(), inherited: Some(end), round: None }
+        let now = Instant::now();
+        Self { due: now, forget: now, inherited: Some(end), round: None, sent: Vec::new() }
     }
 
     /// When to look again.
@@ -79,8 +95,8 @@ impl Sweep {
         if all || self.inherited.is_some_and(|end| end <= through) {
             self.inherited = None;
         }
-        if self.round.as_ref().is_some_and(|round| round.is_applied(through)) {
-            self.round = None;
+        if let Some(round) = self.round.take_if(|round| round.is_applied(through)) {
+            self.sent.append(&mut round.outcome.lock().messages);
         }
     }
 
@@ -105,8 +121,19 @@ impl Persister {
         if !sweep.is_settled() {
             return Ok(leader.heartbeat().await?);
         }
-        let expired = leader.expired(self.clock.now(), ROUND).await?;
-        let records: Vec<Record> = expired.iter().filter_map(deletion).collect();
+        let now = self.clock.now();
+        self.settle(leader, sweep, now).await?;
+        let expired = leader.expired(now, ROUND).await?;
+        let mut records: Vec<_> = expired.iter().filter_map(deletion).map(|r| (None, r)).collect();
+        let due = leader.take_due(now, ROUND).await?;
+        for due in due {
+            let id = due.scheduled.id;
+            match due::record(due, now) {
+                Some(record) => records.push((Some(id), record)),
+                // It becomes no message either.
+                None => sweep.sent.push(id),
+            }
+        }
         if !records.is_empty() {
             tracing::debug!(events = records.len(), "their time has come");
             sweep.round = Some(self.put(records).await);
@@ -114,12 +141,35 @@ impl Persister {
         Ok(())
     }
 
-    async fn put(&self, records: Vec<Record>) -> Arc<Round> {
-        let outcome = Mutex::new(Outcome { unanswered: records.len(), last: 0 });
+    /// What was sent came back through the log. What did not become a message went to the dead letters.
+    async fn settle(
+        &self,
+        leader: &Leader,
+        sweep: &mut Sweep,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        if !sweep.sent.is_empty() {
+            let failed = leader.fail_refused(&sweep.sent, now).await?;
+            sweep.sent.clear();
+            if failed > 0 {
+                tracing::error!(messages = failed, "scheduled messages are in the dead letters");
+            }
+        }
+        if Instant::now() >= sweep.forget {
+            sweep.forget = Instant::now() + FORGET_EVERY;
+            leader.forget_scheduled(now - REMEMBERED).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(&self, records: Vec<(Option<MessageId>, Record)>) -> Arc<Round> {
+        let outcome = Outcome { unanswered: records.len(), last: 0, messages: Vec::new() };
+        let outcome = Mutex::new(outcome);
         let round = Arc::new(Round { outcome });
-        for record in records {
+        for (message, record) in records {
             let round = round.clone();
-            self.publisher.submit(record, Box::new(move |stored| round.answered(stored))).await;
+            let done = Box::new(move |stored| round.answered(message, stored));
+            self.publisher.submit(record, done).await;
         }
         round
     }
@@ -148,7 +198,8 @@ mod tests {
     use super::*;
 
     fn round(unanswered: usize) -> Arc<Round> {
-        Arc::new(Round { outcome: Mutex::new(Outcome { unanswered, last: 0 }) })
+        let outcome = Outcome { unanswered, last: 0, messages: Vec::new() };
+        Arc::new(Round { outcome: Mutex::new(outcome) })
     }
 
     fn stored(seq: Seq) -> Result<Stored, BusError> {
@@ -173,13 +224,15 @@ mod tests {
         sweep.applied(0, false);
         let round = round(2);
         sweep.round = Some(round.clone());
-        round.answered(stored(9));
+        let message = MessageId::from_u128(1);
+        round.answered(Some(message), stored(9));
         sweep.applied(9, true);
         assert!(!sweep.is_settled(), "one is on its way");
-        round.answered(Err(BusError::Overloaded));
+        round.answered(Some(MessageId::from_u128(2)), Err(BusError::Overloaded));
         sweep.applied(8, true);
         assert!(!sweep.is_settled(), "9 is not applied");
         sweep.applied(9, false);
         assert!(sweep.is_settled());
+        assert_eq!(sweep.sent, [message]);
     }
 }

@@ -55,6 +55,9 @@ pub struct Message {
     pub created_at: Timestamp,
     #[serde(with = "time")]
     pub updated_at: Timestamp,
+    /// Of a message that is sent later; in answers to the sender only.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::option")]
+    pub send_at: Option<Timestamp>,
     /// In answers to the sender only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
@@ -181,6 +184,7 @@ impl From<domain::message::Message> for Message {
             reactions: m.reactions.into_iter().map(Reacted::of).collect(),
             created_at: m.created_at,
             updated_at: m.updated_at,
+            send_at: None,
             status: None,
         }
     }

@@ -8,8 +8,9 @@ pub mod conversations;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -47,7 +48,7 @@ pub struct SendMessage {
     #[serde(default)]
     pub ttl_seconds: Option<i64>,
     #[serde(default)]
-    pub send_at: Option<IgnoredAny>,
+    pub send_at: Option<String>,
 }
 
 /// What a [`SendMessage`] says beyond its plain fields, checked.
@@ -60,6 +61,8 @@ pub struct Validated {
     pub mentions: Vec<Uuid>,
     /// How long the message lives, if not for ever.
     pub ttl: Option<Duration>,
+    /// When to send it, if not at once; to the millisecond. Whether that is possible is not judged here.
+    pub send_at: Option<Timestamp>,
     /// The sender says that an earlier attempt may have been accepted.
     pub is_resend: bool,
 }
@@ -79,13 +82,10 @@ impl SendMessage {
             check_client_message_id(id, &mut errors);
         }
         let ttl = self.ttl(&mut errors);
-        // To send now what was to be sent later would be worse than to refuse.
-        if self.send_at.is_some() {
-            errors.push("sendAt", "is not supported by this server");
-        }
+        let send_at = self.send_at(&mut errors);
         errors.finish()?;
         let is_resend = self.attempt.is_some_and(|attempt| attempt >= 2);
-        Ok(Validated { kind, metadata, mentions, ttl, is_resend })
+        Ok(Validated { kind, metadata, mentions, ttl, send_at, is_resend })
     }
 
     fn message_type(&self, errors: &mut FieldErrors) -> MessageType {
@@ -110,6 +110,15 @@ impl SendMessage {
             errors.push("ttlSeconds", format!("must be from 1 to {}", MAX_TTL.as_secs()));
         }
         ttl
+    }
+
+    fn send_at(&self, errors: &mut FieldErrors) -> Option<Timestamp> {
+        let at = self.send_at.as_deref()?.parse::<Timestamp>();
+        let at = at.and_then(|at| Timestamp::from_millisecond(at.as_millisecond()));
+        if at.is_err() {
+            errors.push("sendAt", "must be a time like 2026-11-22T09:00:00Z");
+        }
+        at.ok()
     }
 
     fn distinct_mentions(&self, errors: &mut FieldErrors) -> Vec<Uuid> {

@@ -31,6 +31,7 @@ mod reactions;
 mod readme;
 mod rest;
 mod resume;
+mod schedule;
 mod serve;
 mod socketio;
 mod unread;

@@ -10,6 +10,7 @@ use crate::wire::objects;
 use super::{Caller, Edge, store_error};
 use crate::edge::ahead::{self, Ahead, Found, Order};
 use crate::edge::messages::participates;
+use crate::edge::schedule;
 
 /// Where in the history to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +119,12 @@ pub async fn message(
     caller: &Caller,
     id: MessageId,
 ) -> Result<objects::Message, ApiError> {
-    let message = shown_to(edge, caller, id).await?;
+    let message = match shown_to(edge, caller, id).await {
+        Err(missing) if missing.code == Code::NotFound => {
+            return schedule::own(edge, caller, id).await?.ok_or(missing);
+        }
+        found => found?,
+    };
     let conversation = message.conversation_id;
     let mut shown = with_status(edge, caller.user_id, conversation, vec![message]).await?;
     shown.pop().ok_or_else(ApiError::internal)

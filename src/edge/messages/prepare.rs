@@ -11,6 +11,7 @@ use crate::domain::ids::{
 };
 use crate::domain::message::{Message, ReplyPreview, preview};
 use crate::edge::auth::Caller;
+use crate::edge::schedule::{self, Plan};
 use crate::edge::{Edge, ahead, error};
 use crate::telemetry::trace::TraceParent;
 use crate::wire::error::ApiError;
@@ -39,6 +40,8 @@ pub enum Preparation {
     Publish(Prepared),
     /// A resend of a message that was accepted long ago.
     Already(Box<objects::Message>),
+    /// Accepted, to be sent at its time.
+    Scheduled(Box<objects::Message>),
 }
 
 /// Checks a send and gives the message its id.
@@ -65,13 +68,25 @@ pub async fn prepare(
         }
     };
     let is_named = request.client_message_id.is_some();
-    if is_named && (valid.is_resend || edge.hub.whereabouts(id).is_some()) {
+    if is_named
+        && (valid.is_resend || valid.send_at.is_some() || edge.hub.whereabouts(id).is_some())
+    {
         // Boxed like the other rare branches: what they need on their way would be allocated for every send.
         let earlier = Box::pin(repeats::earlier(edge, id, conversation)).await?;
         if let Some(message) = earlier {
             return Ok(Preparation::Already(Box::new(message)));
         }
     }
+    let later = match valid.send_at {
+        Some(at) => {
+            match Box::pin(schedule::plan(edge, is_named.then_some(id), conversation, at)).await? {
+                Plan::Already(message) => return Ok(Preparation::Already(message)),
+                Plan::Now => None,
+                Plan::At(at) => Some(at),
+            }
+        }
+        None => None,
+    };
     if !valid.mentions.is_empty() {
         Box::pin(mentioned(edge, conversation, &valid.mentions)).await?;
     }
@@ -80,7 +95,7 @@ pub async fn prepare(
         None => None,
     };
     let now = edge.clock.now();
-    let expires_at = valid.ttl.and_then(|ttl| now.checked_add(ttl).ok());
+    let expires_at = valid.ttl.and_then(|ttl| later.unwrap_or(now).checked_add(ttl).ok());
     let message = Message {
         id,
         conversation_id: conversation,
@@ -101,6 +116,10 @@ pub async fn prepare(
         created_at: now,
         updated_at: now,
     };
+    if let Some(at) = later {
+        let ttl = valid.ttl.map(|ttl| ttl.as_secs());
+        return Box::pin(schedule::keep(edge, message, at, ttl, &msg_id)).await;
+    }
     let payload = json(&objects::Message::unsequenced(message))?;
     let ttl = expires_at.map(|at| expiry::log_ttl(at, now));
     let trace = trace.map(|t| t.to_string());

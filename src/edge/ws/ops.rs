@@ -158,7 +158,9 @@ async fn send(session: &mut Session, to: &ReplyTo, data: &str) -> Outcome {
     let trace = trace.is_sampled().then_some(trace);
     let prepared = match messages::prepare(&session.edge, &session.caller, request, trace).await? {
         Preparation::Publish(prepared) => prepared,
-        Preparation::Already(message) => return json(&OneMessage { message: &message }),
+        Preparation::Already(message) | Preparation::Scheduled(message) => {
+            return json(&OneMessage { message: &message });
+        }
     };
     // A client that sends without waiting is slowed down here, by not being read.
     let permit = session.in_flight.clone().acquire_owned().await;
