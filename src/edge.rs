@@ -23,6 +23,7 @@ use crate::telemetry::trace::Sampler;
 pub mod ahead;
 pub mod arrivals;
 pub mod auth;
+pub mod behind;
 pub mod conversations;
 pub mod delivery;
 pub mod error;
@@ -42,9 +43,6 @@ pub mod signals;
 pub mod start;
 pub mod ws;
 
-/// The interval of the server's pings. Mobile networks forget idle connections after some 30 s.
-pub const HEARTBEAT: Duration = Duration::from_secs(25);
-
 /// What an operator may set; 0 turns a limit off.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -61,6 +59,8 @@ pub struct Settings {
     pub edit_window: Duration,
     /// The server's ping; a peer that is silent for two of them is closed.
     pub heartbeat: Duration,
+    /// How long a client may take to say who it is.
+    pub opening_timeout: Duration,
     /// What is replayed of one stretch to somebody who was away.
     pub replay: resume::Limits,
     /// Those who come back and have to be read from the database, at a time.

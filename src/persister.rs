@@ -7,6 +7,7 @@
 //! each time, so whatever a predecessor had received but not committed comes again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -59,7 +60,25 @@ pub struct Persister {
     pub publisher: Publisher,
     pub clock: SharedClock,
     pub settings: Settings,
+    pub health: Arc<Health>,
     pub metrics: Arc<Metrics>,
+}
+
+/// How it is doing, for whoever asks whether the process is ready.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// Turns that have failed since the last event was persisted.
+    failures: AtomicUsize,
+}
+
+impl Health {
+    /// So many failures on end are no restart of Postgres: some two seconds of them.
+    const MANY: usize = 4;
+
+    /// Does it fail again and again?
+    pub fn is_failing(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= Self::MANY
+    }
 }
 
 /// Why a turn as leader ended.
@@ -90,6 +109,8 @@ impl Persister {
                 Err(fault) => {
                     // Only progress proves that a failure is over.
                     failures = if done > 0 { 0 } else { failures + 1 };
+                    self.health.failures.store(failures, Ordering::Relaxed);
+                    self.metrics.persister_failures.inc();
                     warn!(cause = %fault, failures, "the persister starts over");
                 }
             }

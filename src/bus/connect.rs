@@ -1,10 +1,12 @@
 //! Connections to NATS.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
-use tracing::{error, info, warn};
+use rand::seq::SliceRandom;
+use tracing::{debug, error, info, warn};
 
 use super::BusError;
 
@@ -41,13 +43,71 @@ const CLIENT_CAPACITY: usize = 4_096;
 /// [`BusError::Unavailable`] when no server answers within [`FIRST_CONNECT`], [`BusError::Refused`] when an
 /// address or a credentials file cannot be read.
 pub async fn connect(settings: &Settings, name: &str) -> Result<Client, BusError> {
-    let addresses = settings
-        .urls
-        .iter()
-        .map(|url| url.parse::<ServerAddr>().map_err(|e| BusError::refused(format!("{url}: {e}"))))
-        .collect::<Result<Vec<_>, _>>()?;
-    let connecting = options(settings, name).await?.connect(addresses);
-    match tokio::time::timeout(FIRST_CONNECT, connecting).await {
+    let options = options(settings, name).await?.max_reconnects(None);
+    first_connect(options, addresses(&settings.urls)?).await
+}
+
+/// Connects for as long as it lasts: when the connection breaks, whatever waits to be written to it is dropped and
+/// its subscriptions end. `discovered` are servers to try behind those of the settings.
+///
+/// A connection of [`connect`] keeps what was not written and sends it first thing on the next one, ahead of what
+/// had been written before and was lost on the way.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_once(
+    settings: &Settings,
+    discovered: &[String],
+    name: &'static str,
+) -> Result<Client, BusError> {
+    let mut addresses = addresses(&settings.urls)?;
+    addresses.shuffle(&mut rand::rng());
+    addresses.extend(self::addresses(discovered)?);
+    // The library cannot be told not to reconnect. It can be sent where nobody is until its attempts are used up;
+    // nothing but the first connection tries the others.
+    let nowhere: ServerAddr =
+        NOWHERE.parse().map_err(|e| BusError::refused(format!("{NOWHERE}: {e}")))?;
+    addresses.push(nowhere.clone());
+    let is_first = AtomicBool::new(true);
+    let options = options(settings, name)
+        .await?
+        .retain_servers_order()
+        .max_reconnects(addresses.len())
+        .reconnect_to_server_callback(move |_, _| {
+            let addr = nowhere.clone();
+            let again = !is_first.swap(false, Ordering::Relaxed);
+            let delay = Some(Duration::ZERO);
+            async move { again.then_some(async_nats::ReconnectToServer { addr, delay }) }
+        })
+        .event_callback(move |event| async move {
+            match event {
+                Event::ClientError(cause) => debug!(connection = name, %cause, "as it was told to"),
+                event => log_event(name, event),
+            }
+        });
+    first_connect(options, addresses).await
+}
+
+/// A port that nothing can listen on.
+const NOWHERE: &str = "nats://127.0.0.1:0";
+
+/// The servers of the cluster that a connection knows of, beside those that it was given.
+pub fn discovered(client: &Client) -> Vec<String> {
+    client.server_info().connect_urls
+}
+
+fn addresses(urls: &[String]) -> Result<Vec<ServerAddr>, BusError> {
+    let parse = |url: &String| {
+        url.parse::<ServerAddr>().map_err(|e| BusError::refused(format!("{url}: {e}")))
+    };
+    urls.iter().map(parse).collect()
+}
+
+async fn first_connect(
+    options: ConnectOptions,
+    addresses: Vec<ServerAddr>,
+) -> Result<Client, BusError> {
+    match tokio::time::timeout(FIRST_CONNECT, options.connect(addresses)).await {
         Ok(Ok(client)) => Ok(client),
         Ok(Err(cause)) => Err(BusError::unavailable(cause)),
         Err(_) => Err(BusError::unavailable("no answer within 15 s")),
@@ -69,7 +129,6 @@ async fn options(settings: &Settings, name: &str) -> Result<ConnectOptions, BusE
         .request_timeout(Some(Duration::from_secs(3)))
         // The subjects are ours and built from UUIDs; checking each on every publish buys nothing.
         .skip_subject_validation(true)
-        .max_reconnects(None)
         .reconnect_delay_callback(reconnect_delay)
         .event_callback(move |event| {
             let label = label.clone();
@@ -94,7 +153,7 @@ async fn options(settings: &Settings, name: &str) -> Result<ConnectOptions, BusE
 }
 
 /// At once, then 100 ms doubling to 2 s: a restarted server is found quickly, a dead one not hammered.
-fn reconnect_delay(attempts: usize) -> Duration {
+pub fn reconnect_delay(attempts: usize) -> Duration {
     if attempts <= 1 {
         return Duration::ZERO;
     }

@@ -7,7 +7,8 @@
 //! **Order.** Publishes leave in the order of the calls. When one goes unanswered, or finds no leader, the
 //! publisher *stalls*: what comes later waits behind it, the oldest is sent again with the same
 //! `Nats-Msg-Id` until the stream answers, and then the rest follow in their order. The stream's duplicate
-//! window makes sending again harmless.
+//! window makes sending again harmless. A connection that breaks is given up with all that was handed to it, and
+//! everything unanswered is sent anew on the next: what it had not written must not overtake what it had.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +25,8 @@ use crate::telemetry::metrics::Metrics;
 use crate::wire::event::{EVENT_HEADER, EventKind};
 use crate::wire::subjects;
 
-use super::BusError;
 use super::log::TRACE_HEADER;
+use super::{BusError, connect};
 
 mod ack;
 mod pending;
@@ -51,8 +52,8 @@ pub struct Stored {
     pub seq: Seq,
     /// The stream had it already; `seq` is the original's.
     pub duplicate: bool,
-    /// How often it was sent.
-    pub attempts: u32,
+    /// It had to be sent more than once, so that the stream may know it from this very publish.
+    pub repeated: bool,
 }
 
 /// Called once, with the outcome. It runs on the task that reads acknowledgements: it must not block.
@@ -71,6 +72,9 @@ pub struct Settings {
 /// How often time-outs are looked at while anything waits: a twentieth of the default attempt.
 const TICK: Duration = Duration::from_millis(100);
 
+/// For how long a log that turned something away counts as taking nothing: a probe of a balancer falls into it.
+const LATELY: Duration = Duration::from_secs(10);
+
 /// Publishes that may wait for their acknowledgement. At 15,000 a second it is four seconds of traffic: more
 /// than any healthy stream takes, and less than an outage would bring.
 const MAX_PENDING: usize = 65_536;
@@ -84,41 +88,58 @@ pub struct Publisher {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+/// A connection, until it breaks.
+struct Line {
     client: Client,
     /// Acknowledgements arrive on `<inbox>.<token>`.
     inbox: String,
+}
+
+struct Shared {
+    line: parking_lot::Mutex<Arc<Line>>,
     queue: parking_lot::Mutex<Queue>,
     /// Wakes the time-out loop when the queue is no longer empty.
     filled: Notify,
     /// Keeps the order of calls into the client equal to the order of tokens.
     order: tokio::sync::Mutex<()>,
+    /// When the log turned something away, unless it has taken it since.
+    turned_away_at: parking_lot::Mutex<Option<Instant>>,
     settings: Settings,
     metrics: Arc<Metrics>,
 }
 
 impl Publisher {
-    /// Makes a publisher on a connection of its own, and the work that must run beside it.
+    /// Makes a publisher with a connection of its own, and the work that must run beside it.
     ///
     /// # Errors
-    /// [`BusError::Unavailable`] when the inbox cannot be subscribed to.
+    /// As [`connect::connect`], and [`BusError::Unavailable`] when the inbox cannot be subscribed to.
     pub async fn start(
-        client: Client,
+        nats: connect::Settings,
+        name: &'static str,
         settings: Settings,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Driver), BusError> {
-        let inbox = client.new_inbox();
-        let acks = client.subscribe(format!("{inbox}.*")).await.map_err(BusError::unavailable)?;
+        let (line, acks) = Line::open(&nats, &[], name).await?;
         let shared = Arc::new(Shared {
-            client,
-            inbox,
+            line: parking_lot::Mutex::new(Arc::new(line)),
             queue: parking_lot::Mutex::new(Queue::new(MAX_PENDING, MAX_PENDING_BYTES)),
             filled: Notify::new(),
             order: tokio::sync::Mutex::new(()),
+            turned_away_at: parking_lot::Mutex::new(None),
             settings,
             metrics,
         });
-        Ok((Self { shared: shared.clone() }, Driver { shared, acks }))
+        Ok((Self { shared: shared.clone() }, Driver { shared, acks, nats, name }))
+    }
+
+    /// Is the connection up at this moment?
+    pub fn is_connected(&self) -> bool {
+        connect::is_connected(&self.shared.line().client)
+    }
+
+    /// Has the log turned away what it was sent last, a moment ago? Nobody knows how it is when nothing is sent.
+    pub fn is_turned_away(&self) -> bool {
+        self.shared.turned_away_at.lock().is_some_and(|at| at.elapsed() < LATELY)
     }
 
     /// Sends a record; `done` learns the outcome. Returns when the record has its place in the order, so
@@ -147,7 +168,24 @@ impl Publisher {
     }
 }
 
+impl Line {
+    async fn open(
+        nats: &connect::Settings,
+        discovered: &[String],
+        name: &'static str,
+    ) -> Result<(Self, async_nats::Subscriber), BusError> {
+        let client = connect::connect_once(nats, discovered, name).await?;
+        let inbox = client.new_inbox();
+        let acks = client.subscribe(format!("{inbox}.*")).await.map_err(BusError::unavailable)?;
+        Ok((Self { client, inbox }, acks))
+    }
+}
+
 impl Shared {
+    fn line(&self) -> Arc<Line> {
+        self.line.lock().clone()
+    }
+
     async fn submit(&self, record: Record, done: Completion) {
         let now = Instant::now();
         let pending = Pending {
@@ -158,6 +196,7 @@ impl Shared {
             deadline: now + self.settings.retry_for,
             sent_at: Some(now),
             attempts: 1,
+            refusal: None,
         };
         // Held over the hand-over to the client's queue, which is the order on the wire. It is not held
         // over any round trip: the client's queue is drained by its own task.
@@ -178,23 +217,32 @@ impl Shared {
     /// Hands a message to the connection. A failure needs no handling here: without an acknowledgement the
     /// attempt times out and is repeated.
     async fn send(&self, token: u64, subject: String, headers: HeaderMap, payload: Bytes) {
-        if self.client.connection_state() != async_nats::connection::State::Connected {
-            // The client would queue it, and send it at a time when it may long have been given up.
-            self.queue.lock().unsent(token);
+        let Line { client, inbox } = &*self.line();
+        if !connect::is_connected(client) {
+            self.queue.lock().unsent(token, None);
             return;
         }
-        let reply = format!("{}.{token}", self.inbox);
-        let sending = self.client.publish_with_reply_and_headers(subject, reply, headers, payload);
+        let reply = format!("{inbox}.{token}");
+        let sending = client.publish_with_reply_and_headers(subject, reply, headers, payload);
         // Should the connection break just now, the client's queue can fill up; waiting longer than an
         // attempt would only delay the decision to fail.
-        if tokio::time::timeout(self.settings.attempt, sending).await.is_err() {
-            self.queue.lock().unsent(token);
+        if !matches!(tokio::time::timeout(self.settings.attempt, sending).await, Ok(Ok(()))) {
+            self.queue.lock().unsent(token, None);
+        }
+    }
+
+    /// The log has no leader or no room: tried again, and told once for each time that it happens.
+    fn turned_away(&self, token: u64, cause: String) {
+        self.metrics.publishes_turned_away.inc();
+        *self.turned_away_at.lock() = Some(Instant::now());
+        if self.queue.lock().unsent(token, Some(cause.clone())) {
+            tracing::warn!(cause, "the log takes no messages now; trying again");
         }
     }
 
     fn acknowledged(&self, token: u64, message: &Message) {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
-            self.queue.lock().unsent(token);
+            self.turned_away(token, "no leader".to_owned());
             return;
         }
         match ack::parse(&message.payload) {
@@ -202,14 +250,14 @@ impl Shared {
                 let taken = self.queue.lock().take(token);
                 if let Some(pending) = taken {
                     self.metrics.published.inc();
-                    let attempts = pending.attempts;
-                    (pending.done)(Ok(Stored { seq, duplicate, attempts }));
+                    let repeated = pending.attempts > 1;
+                    if repeated {
+                        *self.turned_away_at.lock() = None;
+                    }
+                    (pending.done)(Ok(Stored { seq, duplicate, repeated }));
                 }
             }
-            Err(ack::Failure::Temporary(cause)) => {
-                tracing::debug!(cause, "a publish was turned away; it will be tried again");
-                self.queue.lock().unsent(token);
-            }
+            Err(ack::Failure::Temporary(cause)) => self.turned_away(token, cause),
             Err(ack::Failure::InProcess) => self.queue.lock().in_process(token),
             Err(ack::Failure::Final(cause)) => {
                 let taken = self.queue.lock().take(token);
@@ -225,7 +273,11 @@ impl Shared {
         let now = Instant::now();
         let expired = self.queue.lock().expired(now);
         for pending in expired {
-            (pending.done)(Err(BusError::unavailable("no acknowledgement in time")));
+            let cause = match pending.refusal {
+                Some(refusal) => format!("no acknowledgement in time; at last: {refusal}"),
+                None => "no acknowledgement in time".to_owned(),
+            };
+            (pending.done)(Err(BusError::unavailable(cause)));
         }
         let order = self.order.lock().await;
         let due = self.queue.lock().due(now, self.settings.attempt);
@@ -256,6 +308,8 @@ fn headers(record: &Record) -> HeaderMap {
 pub struct Driver {
     shared: Arc<Shared>,
     acks: async_nats::Subscriber,
+    nats: connect::Settings,
+    name: &'static str,
 }
 
 impl Driver {
@@ -271,13 +325,17 @@ impl Driver {
                 sweeper.sweep().await;
             }
         };
-        let skip = self.shared.inbox.len() + 1;
+        let shared = self.shared.clone();
         let reading = async {
-            while let Some(message) = self.acks.next().await {
-                let token = message.subject.get(skip..).and_then(|t| t.parse().ok());
-                if let Some(token) = token {
-                    self.shared.acknowledged(token, &message);
+            loop {
+                let skip = self.shared.line().inbox.len() + 1;
+                while let Some(message) = self.acks.next().await {
+                    let token = message.subject.get(skip..).and_then(|t| t.parse().ok());
+                    if let Some(token) = token {
+                        self.shared.acknowledged(token, &message);
+                    }
                 }
+                self.connect_again().await;
             }
         };
         tokio::select! {
@@ -285,9 +343,28 @@ impl Driver {
             () = sweeping => {}
             () = reading => {}
         }
-        let abandoned = self.shared.queue.lock().close();
+        let abandoned = shared.queue.lock().close();
         for pending in abandoned {
             (pending.done)(Err(BusError::unavailable("shutting down")));
+        }
+    }
+    /// A new connection in place of one that broke.
+    async fn connect_again(&mut self) {
+        let discovered = connect::discovered(&self.shared.line().client);
+        for attempt in 1.. {
+            tokio::time::sleep(connect::reconnect_delay(attempt)).await;
+            match Line::open(&self.nats, &discovered, self.name).await {
+                Ok((line, acks)) => {
+                    self.acks = acks;
+                    // Nothing is handed over in between.
+                    let order = self.shared.order.lock().await;
+                    *self.shared.line.lock() = Arc::new(line);
+                    self.shared.queue.lock().broken();
+                    drop(order);
+                    return;
+                }
+                Err(cause) => tracing::debug!(%cause, attempt, "NATS cannot be reached"),
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -20,7 +21,7 @@ use crate::edge;
 use crate::edge::hub::ring;
 use crate::edge::start::Parts;
 use crate::lifecycle::Lifecycle;
-use crate::persister::Persister;
+use crate::persister::{self, Persister};
 use crate::store::Store;
 use crate::telemetry::trace::Sampler;
 use crate::telemetry::{Metrics, listener};
@@ -86,13 +87,18 @@ pub async fn start(
     if config.nats.apply_topology {
         super::topology::apply(&config.nats, &store).await?;
     }
+    let health = Arc::new(persister::Health::default());
+    let mut standing_by = None;
     if roles.has(Role::Persister) {
-        let persister = persister(&config, &store, &metrics, lifecycle).await?;
+        let persister = persister(&config, &store, health.clone(), &metrics, lifecycle).await?;
+        standing_by = Some(persister.client.clone());
         lifecycle.spawn_critical("persister", persister.run(lifecycle.soft.clone()));
     }
     if !roles.has(Role::Edge) {
         let address = config.http.metrics_listen.unwrap_or_else(|| config.http.listen());
-        let address = operators(address, lifecycle, metrics, postgres_answers(store)).await?;
+        let address =
+            operators(address, lifecycle, metrics, could_persist(store, standing_by, health))
+                .await?;
         return Ok(Listening { address });
     }
     let parts = edge(&config, store, metrics.clone())?;
@@ -121,15 +127,29 @@ async fn operators(
     Ok(address)
 }
 
+/// A probe's own patience is usually a second or more.
+const PROBE: Duration = Duration::from_millis(900);
+
 /// Whether a process without an edge is ready: a stand-by is, as long as it could take over.
-fn postgres_answers(store: Store) -> listener::Check {
+fn could_persist(
+    store: Store,
+    nats: Option<bus::Client>,
+    health: Arc<persister::Health>,
+) -> listener::Check {
     Arc::new(move || {
-        let store = store.clone();
+        let (store, nats, health) = (store.clone(), nats.clone(), health.clone());
         Box::pin(async move {
-            match store.ping().await {
-                Ok(()) => Vec::new(),
-                Err(_) => vec!["Postgres does not answer"],
+            let mut reasons = Vec::new();
+            if !matches!(tokio::time::timeout(PROBE, store.ping()).await, Ok(Ok(()))) {
+                reasons.push("Postgres does not answer");
             }
+            if nats.is_some_and(|nats| !bus::connect::is_connected(&nats)) {
+                reasons.push("NATS is not connected");
+            }
+            if health.is_failing() {
+                reasons.push("the persister fails again and again");
+            }
+            reasons
         })
     })
 }
@@ -137,12 +157,14 @@ fn postgres_answers(store: Store) -> listener::Check {
 async fn persister(
     config: &Config,
     store: &Store,
+    health: Arc<persister::Health>,
     metrics: &Arc<Metrics>,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<Persister> {
     let client = bus::connect::connect(&settings::nats(&config.nats), "persister").await?;
-    let publish = settings::publish(&config.nats);
-    let (publisher, driver) = Publisher::start(client.clone(), publish, metrics.clone()).await?;
+    let (nats, publish) = (settings::nats(&config.nats), settings::publish(&config.nats));
+    let (publisher, driver) =
+        Publisher::start(nats, "persister-publish", publish, metrics.clone()).await?;
     lifecycle.spawn_critical("persister's publisher", driver.run(lifecycle.soft.clone()));
     Ok(Persister {
         store: store.clone(),
@@ -151,6 +173,7 @@ async fn persister(
         publisher,
         clock: Arc::new(SystemClock),
         settings: settings::persister(&config.persister),
+        health,
         metrics: metrics.clone(),
     })
 }

@@ -9,6 +9,8 @@ pub const NAMES: &[(&str, &str)] = &[
     ("WS_CORS_ORIGIN", "http.cors_origins"),
     ("MESSAGING_REQUEST_BODY_LIMIT", "http.request_body_limit"),
     ("MESSAGING_HEADER_TIMEOUT", "http.header_timeout"),
+    ("MESSAGING_HEARTBEAT", "http.heartbeat"),
+    ("MESSAGING_OPENING_TIMEOUT", "http.opening_timeout"),
     ("MESSAGING_JWT_ALGORITHM", "auth.algorithm"),
     ("JWT_ACCESS_SECRET", "auth.jwt_secret"),
     ("MESSAGING_JWKS_FILE", "auth.jwks_file"),

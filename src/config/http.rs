@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::formats::{duration, list, optional};
 
+/// Bounds of what a silent client is given: below the first a slow network is taken for a dead one, beyond the last
+/// dead ones pile up.
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// Listeners and what they accept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +28,10 @@ pub struct Http {
     pub request_body_limit: usize,
     #[serde(with = "duration")]
     pub header_timeout: Duration,
+    #[serde(with = "duration")]
+    pub heartbeat: Duration,
+    #[serde(with = "duration")]
+    pub opening_timeout: Duration,
 }
 
 impl Http {
@@ -48,6 +57,14 @@ impl Http {
                 "http.header_timeout (MESSAGING_HEADER_TIMEOUT) is 0; no request comes that fast."
                     .into(),
             );
+        }
+        let patience = [("heartbeat", self.heartbeat), ("opening_timeout", self.opening_timeout)];
+        for (name, time) in patience {
+            if !(SHORTEST..=LONGEST).contains(&time) {
+                problems.push(format!(
+                    "http.{name} is {time:?}; it must lie between {SHORTEST:?} and {LONGEST:?}."
+                ));
+            }
         }
         if self.port != 0 && self.ws_port == Some(self.port) {
             problems.push(format!(

@@ -59,24 +59,27 @@ pub enum Order {
 }
 
 /// What was acknowledged in a conversation until now and is not in Postgres.
-pub async fn conversation(edge: &Edge, conversation: ConversationId) -> Ahead {
+///
+/// # Errors
+/// `unavailable` when the database does not answer.
+pub async fn conversation(edge: &Edge, conversation: ConversationId) -> Result<Ahead, ApiError> {
     let last = match last_seq(edge, conversation).await {
         Some(last) => last,
-        None => return Ahead::nothing(),
+        None => return Ok(Ahead::nothing()),
     };
     if persisted_soon(edge, last).await {
-        return Ahead::nothing();
+        return Ok(Ahead::nothing());
     }
-    // Notices can be lost; the database knows. When it cannot be asked, the read itself will say so.
-    let Ok(progress) = edge.store.progress().await else { return Ahead::default() };
+    // Notices can be lost; the database knows.
+    let progress = edge.store.progress().await.map_err(error::store)?;
     if progress.last_seq >= last {
-        return Ahead::nothing();
+        return Ok(Ahead::nothing());
     }
     let events = match routed(edge, last).await {
         true => since(edge, conversation, progress.last_seq, last).await,
         false => None,
     };
-    match events {
+    Ok(match events {
         Some(events) => {
             edge.metrics.reads_ahead.inc();
             Ahead { events, is_fresh: false, now: edge.clock.now() }
@@ -87,7 +90,7 @@ pub async fn conversation(edge: &Edge, conversation: ConversationId) -> Ahead {
             tracing::warn!(last, "Postgres is too far behind; answering with what it has");
             Ahead::default()
         }
-    }
+    })
 }
 
 /// What happened in a conversation behind `after` and up to `until`: from the recent events, and what has left them
@@ -136,7 +139,7 @@ pub async fn message(edge: &Edge, id: MessageId) -> Result<Option<Found>, ApiErr
             }
         }
     };
-    let ahead = conversation(edge, place).await;
+    let ahead = conversation(edge, place).await?;
     // Read again: it may have been changed and persisted meanwhile.
     let message = ahead.find(id, load().await?);
     Ok(message.map(|message| Found { message, is_fresh: ahead.is_fresh }))

@@ -66,7 +66,7 @@ pub async fn send(
     }
     let message = original(edge, &prepared, stored.seq).await?;
     // The stream also knows what this request itself had to send twice.
-    let created = message.created_at == own.created_at;
+    let created = stored.repeated && message.created_at == own.created_at;
     Ok(Sent { message, created })
 }
 

@@ -37,7 +37,8 @@ use super::presence::keeper::Keeper;
 use super::presence::{self, Presence, announcer};
 use super::ws::admission::Gate;
 use super::{
-    Edge, Settings, arrivals, auth, delivery, freshness, http, limits, outbox, reads, signals,
+    Edge, Settings, arrivals, auth, behind, delivery, freshness, http, limits, outbox, reads,
+    signals,
 };
 
 /// What the edge is built from.
@@ -124,13 +125,13 @@ struct Work {
 async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
     // Three connections: a read blocks its connection's loop while the server fetches from disk, and neither
     // acknowledgements nor the tail may wait for that.
-    let publishing = bus::connect::connect(&parts.nats, "edge-publish").await?;
     let tailing = bus::connect::connect(&parts.nats, "edge-tail").await?;
     let reading = bus::connect::connect(&parts.nats, "edge-read").await?;
     let log = Log::open(&reading).await?;
     let tail_log = Log::open(&tailing).await?;
     let (publisher, driver) =
-        Publisher::start(publishing, parts.publish, parts.metrics.clone()).await?;
+        Publisher::start(parts.nats.clone(), "edge-publish", parts.publish, parts.metrics.clone())
+            .await?;
     // Back by what the ring can hold; without a limit of events, by a default ring.
     let back = if parts.ring.events == 0 { 100_000 } else { parts.ring.events as u64 };
     let tail_from = log.last_seq().saturating_sub(back) + 1;
@@ -237,6 +238,10 @@ impl Work {
         });
         lifecycle.spawn_critical("outbox sweep", outbox::sweep(edge.clone(), soft.clone()));
         lifecycle.spawn_critical("typing", signals::expire_typing(edge.clone(), soft.clone()));
+        lifecycle.spawn_critical("lag of Postgres", {
+            let (edge, soft) = (edge.clone(), soft.clone());
+            async move { behind::watch(&edge, soft).await }
+        });
         lifecycle.spawn_critical("token keys", {
             let (edge, last) = (edge.clone(), last.clone());
             async move { edge.auth.follow_keys(last).await }

@@ -39,8 +39,6 @@ const WRITE_BUFFER: usize = 4 << 10;
 /// Bytes that may be written and not yet taken by the kernel: the outbound queue at the largest frames that
 /// the log can hold would be more, but a batch that large belongs to a reader that is too slow.
 const MAX_WRITE_BUFFER: usize = 16 << 20;
-/// How long a client may take to say who it is.
-const OPENING: Duration = Duration::from_secs(10);
 
 /// The routes of both protocols, for the main listener and for one of their own.
 pub fn routes() -> Router<Arc<Edge>> {
@@ -147,7 +145,7 @@ async fn in_time<T>(
     introduction: impl Future<Output = Result<T, Option<CloseCode>>>,
 ) -> Result<T, Option<CloseCode>> {
     tokio::select! {
-        introduced = tokio::time::timeout(OPENING, introduction) => {
+        introduced = tokio::time::timeout(edge.settings.opening_timeout, introduction) => {
             introduced.unwrap_or(Err(Some(CloseCode::Unauthenticated)))
         }
         () = edge.leaving.cancelled() => Err(Some(CloseCode::Draining)),

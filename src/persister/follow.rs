@@ -1,5 +1,6 @@
 //! Leading: batches from the log, committed and acknowledged.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -61,6 +62,7 @@ impl Persister {
             self.metrics.persister_lag_messages.set(i64::try_from(last.pending()).unwrap_or(0));
             sweep.applied(position.last_seq, last.pending() == 0);
             *done += count;
+            self.health.failures.store(0, Ordering::Relaxed);
         }
     }
 

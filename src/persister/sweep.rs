@@ -203,7 +203,7 @@ mod tests {
     }
 
     fn stored(seq: Seq) -> Result<Stored, BusError> {
-        Ok(Stored { seq, duplicate: false, attempts: 1 })
+        Ok(Stored { seq, duplicate: false, repeated: false })
     }
 
     #[test]

@@ -118,6 +118,8 @@ pub struct Metrics {
     pub published: RealCounter,
     /// Publishes repeated after a time-out or without a leader.
     pub publish_retries: RealCounter,
+    /// Publishes that the log turned away for now, for lack of a leader or of room.
+    pub publishes_turned_away: RealCounter,
     publish_failures: Family<CodeLabel, Counter>,
     /// Events in the log that Postgres does not have yet.
     pub persister_lag_messages: IntGauge,
@@ -127,6 +129,12 @@ pub struct Metrics {
     pub persister_batch_size: Histogram,
     /// Events written to Postgres.
     pub persisted: RealCounter,
+    /// Times the persister had to start over.
+    pub persister_failures: RealCounter,
+    /// Events in the log that Postgres lacks, and for how long the oldest of them, in whole seconds, as an edge sees
+    /// it: also when there is no persister to tell.
+    pub postgres_behind_events: IntGauge,
+    pub postgres_behind_seconds: IntGauge,
     /// Reads that took from memory what Postgres did not have yet.
     pub reads_ahead: RealCounter,
     /// Reads that lack something acknowledged, because neither Postgres nor memory had it.
@@ -178,11 +186,15 @@ impl Metrics {
             deliveries_dropped: Counter::default(),
             published: Counter::default(),
             publish_retries: Counter::default(),
+            publishes_turned_away: Counter::default(),
             publish_failures: Family::default(),
             persister_lag_messages: Gauge::default(),
             persister_batches: Counter::default(),
             persister_batch_size: Histogram::new(&BATCH_BUCKETS),
             persisted: Counter::default(),
+            persister_failures: Counter::default(),
+            postgres_behind_events: Gauge::default(),
+            postgres_behind_seconds: Gauge::default(),
             reads_ahead: Counter::default(),
             reads_stale: Counter::default(),
             dead_letters: Family::default(),
@@ -224,6 +236,11 @@ impl Metrics {
         );
         r.register("published", "Events confirmed by the log", self.published.clone());
         r.register("publish_retries", "Publishes repeated", self.publish_retries.clone());
+        r.register(
+            "publishes_turned_away",
+            "Publishes that the log turned away for now",
+            self.publishes_turned_away.clone(),
+        );
         r.register("publish_failures", "Publishes given up", self.publish_failures.clone());
         r.register("tail_lag", "Events in the log not routed yet", self.tail_lag.clone());
         r.register("tail_restarts", "Times the tail was begun anew", self.tail_restarts.clone());
@@ -287,6 +304,21 @@ impl Metrics {
         r.register("persister_batches", "Transactions committed", self.persister_batches.clone());
         r.register("persister_batch_size", "Events a batch", self.persister_batch_size.clone());
         r.register("persisted", "Events written to Postgres", self.persisted.clone());
+        r.register(
+            "persister_failures",
+            "Times the persister had to start over",
+            self.persister_failures.clone(),
+        );
+        r.register(
+            "postgres_behind_events",
+            "Events that an edge knows and Postgres lacks",
+            self.postgres_behind_events.clone(),
+        );
+        r.register(
+            "postgres_behind_seconds",
+            "For how long Postgres lacks the oldest of them",
+            self.postgres_behind_seconds.clone(),
+        );
         r.register(
             "reads_ahead",
             "Reads completed from memory because Postgres was behind",

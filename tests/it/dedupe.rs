@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::harness::flow::{self, UNPACED, eventually, place_of};
-use crate::harness::{User, World, Ws};
+use crate::harness::socketio::SocketIo;
+use crate::harness::{Rest, User, Worker, World, Ws};
 
 async fn pair(world: &World) -> (User, User, Uuid) {
     let (ada, ben) = (world.user("Ada"), world.user("Ben"));
@@ -239,4 +240,124 @@ async fn a_send_whose_node_was_killed_is_repeated_on_another_and_stored_once() {
     let contents: Vec<&str> = heard.iter().filter_map(|m| m["content"].as_str()).collect();
     assert_eq!(contents, names, "each once, in the order of sending");
     assert_eq!(world.log_and_table_agree(direct).await, names.len());
+}
+
+#[tokio::test]
+async fn the_same_id_with_other_content_answers_with_the_original() {
+    let world = two_nodes().await;
+    let (ada, _, direct) = pair(&world).await;
+    let rest = world.node().rest(&ada);
+    let first = rest.post("/messages", named(direct, "hello", "m1")).await.expect(201);
+    for node in world.nodes() {
+        let again = node.rest(&ada).post("/messages", named(direct, "other", "m1")).await;
+        let again = again.expect(200);
+        assert_eq!(place_of(&again), place_of(&first));
+        assert_eq!(again["content"], "hello");
+        let mut ws = node.ws(&ada).await;
+        assert_eq!(resend(&mut ws, named(direct, "other", "m1")).await["content"], "hello");
+    }
+    assert_eq!(world.log_and_table_agree(direct).await, 1);
+}
+
+#[tokio::test]
+async fn a_message_sent_by_rest_and_by_either_socket_is_one() {
+    let world = two_nodes().await;
+    let (ada, _, direct) = pair(&world).await;
+    let message = named(direct, "hello", "m1");
+    let mut app = SocketIo::connect(&world.nodes()[1], &ada).await;
+    let first = app.emit("sendMessage", message.clone()).await;
+    assert_eq!(first["success"], true);
+    let first = place_of(&first["message"]);
+    let mut ws = world.node().ws(&ada).await;
+    assert_eq!(place_of(&resend(&mut ws, message.clone()).await), first);
+    let over_rest = world.node().rest(&ada).post("/messages", message.clone()).await.expect(200);
+    assert_eq!(place_of(&over_rest), first);
+    let again = app.emit("sendMessage", message).await;
+    assert_eq!(place_of(&again["message"]), first);
+}
+
+/// The window of the stream has passed and Postgres does not have the message: only memory knows of it.
+#[tokio::test]
+async fn a_repeat_after_the_window_is_known_although_the_persister_is_down() {
+    let mut world = World::without_nodes().await;
+    let worker = Worker::start(&world, &[]).await;
+    for _ in 0..2 {
+        world.add_node_with(&["--role", "edge"], UNPACED).await;
+    }
+    let (ada, _, direct) = pair(&world).await;
+    world.persisted().await;
+    worker.0.process.stop(libc::SIGTERM);
+    let first = world.node().rest(&ada).post("/messages", named(direct, "hello", "m1")).await;
+    let first = first.expect(201);
+    forget_message_ids(&world).await;
+    for (node, attempt) in [(0, 2), (1, 2), (0, 1), (1, 1)] {
+        let mut again = named(direct, "hello", "m1");
+        again["attempt"] = attempt.into();
+        let rest = world.nodes()[node].rest(&ada);
+        let again = rest.post("/messages", again).await.expect(200);
+        assert_eq!(place_of(&again), place_of(&first), "attempt {attempt} on node {node}");
+    }
+    let mut other =
+        named(flow::open_direct(&world.node().rest(&ada), &world.user("Cem")).await, "x", "m1");
+    other["attempt"] = 2.into();
+    let refused = world.nodes()[1].rest(&ada).post("/messages", other).await;
+    refused.refused(StatusCode::CONFLICT, "conflict");
+    let sent = world.node().rest(&ada).post("/messages", named(direct, "bye", "m2")).await;
+    let mut marked = named(direct, "new", "m3");
+    marked["attempt"] = 2.into();
+    world.nodes()[1].rest(&ada).post("/messages", marked).await.expect(201);
+    sent.expect(201);
+    let worker = Worker::start(&world, &[]).await;
+    worker.leads().await;
+    assert_eq!(world.log_and_table_agree(direct).await, 3);
+}
+
+#[tokio::test]
+async fn a_repeat_right_behind_the_deletion_shows_no_content() {
+    let world = two_nodes().await;
+    let (ada, _, direct) = pair(&world).await;
+    let (here, there) = (world.node().rest(&ada), world.nodes()[1].rest(&ada));
+    for number in 0..20 {
+        let name = format!("m{number}");
+        let first = here.post("/messages", named(direct, "secret", &name)).await.expect(201);
+        here.delete(&format!("/messages/{}", flow::id_of(&first))).await.expect(200);
+        let again = there.post("/messages", named(direct, "secret", &name)).await.expect(200);
+        assert_eq!(place_of(&again), place_of(&first));
+        assert_eq!((&again["content"], &again["isDeleted"]), (&"".into(), &true.into()));
+    }
+}
+
+/// The first try of a repeat goes unanswered, so that it is sent twice itself: it is a repeat all the same.
+#[tokio::test]
+async fn a_repeat_that_has_to_be_sent_twice_answers_with_the_original() {
+    let world = two_nodes().await;
+    let (ada, _, direct) = pair(&world).await;
+    let first = world.node().rest(&ada).post("/messages", named(direct, "hello", "m1")).await;
+    let first = first.expect(201);
+    // Out of memory, so that the stream is asked.
+    let mut small = Vec::new();
+    small.extend_from_slice(UNPACED);
+    small.push(("MESSAGING_TAIL_RING_EVENTS", "1"));
+    small.push(("MESSAGING_NATS_PUBLISH_RETRY_FOR", "4s"));
+    let mut world = world;
+    let node = world.add_node(&small).await;
+    flow::send(&world.node().rest(&ada), direct, "the newest").await;
+    let rest = world.nodes()[node].rest(&ada);
+    let mut ws = world.nodes()[node].ws(&ada).await;
+    world.nats.pause();
+    let over_rest =
+        tokio::spawn(async move { rest.post("/messages", named(direct, "other", "m1")).await });
+    let request = ws.send("sendMessage", named(direct, "other", "m1")).await;
+    let metrics = Rest::new(&world.nodes()[node].url, None);
+    eventually("it was sent again", async || {
+        let text = metrics.get("//metrics").await.body.as_str()?.to_owned();
+        let line = text.lines().find(|l| l.starts_with("messaging_publish_retries_total "))?;
+        (!line.ends_with(" 0")).then_some(())
+    })
+    .await;
+    world.nats.resume();
+    let again = over_rest.await.expect("no panic").expect(200);
+    assert_eq!((place_of(&again), &again["content"]), (place_of(&first), &"hello".into()));
+    let reply = ws.reply(request).await.expect("accepted");
+    assert_eq!(reply["message"]["content"], "hello");
 }

@@ -1,5 +1,9 @@
 //! NATS or Postgres away: what needs them says so, everything else goes on, and all of it resumes by itself.
 
+mod clients;
+mod disks;
+mod postgres;
+
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -38,6 +42,13 @@ async fn not_ready_because(node: &Node, why: &str) {
         (answer.status == 503 && reasons).then_some(())
     })
     .await;
+}
+
+/// The value of a metric without labels.
+async fn metric(node: &Node, name: &str) -> Option<f64> {
+    let text = Rest::new(&node.url, None).get("//metrics").await.body.as_str()?.to_owned();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    value.parse().ok()
 }
 
 async fn ready(node: &Node) {

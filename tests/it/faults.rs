@@ -11,7 +11,6 @@ mod client;
 mod leaks;
 mod link;
 mod plan;
-mod proxy;
 mod record;
 mod run;
 mod servers;

@@ -6,6 +6,7 @@ pub mod nats;
 pub mod node;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod rest;
 pub mod socketio;

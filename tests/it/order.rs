@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::flow::{self, Place, UNPACED, history, place_of};
+use crate::harness::flow::{self, Place, UNPACED, eventually, history, place_of};
+use crate::harness::proxy::Mode;
 use crate::harness::{Rest, User, World, Ws};
 
 const SENDERS: usize = 50;
@@ -138,5 +139,56 @@ async fn frames_written_without_waiting_are_stored_and_answered_in_their_order()
     assert_eq!(contents, sent);
     for conversation in conversations {
         assert_eq!(world.log_and_table_agree(conversation).await, FRAMES / 2);
+    }
+}
+
+/// More than the buffers between the node and the log hold, so that some of it has not left the node when the
+/// connection breaks, and some of it has and is lost.
+#[tokio::test]
+async fn sends_keep_their_order_when_the_connection_to_the_log_breaks_behind_some_of_them() {
+    const SENDERS: usize = 12;
+    const EACH: usize = 60;
+    let mut world = World::without_nodes().await;
+    let proxy = world.nats.proxy().await;
+    let url = format!("nats://{}", proxy.address);
+    world.add_node(&[UNPACED, &[("NATS_URL", &url)]].concat()).await;
+    let ben = world.user("Ben");
+    let mut senders = Vec::new();
+    for number in 0..SENDERS {
+        let user = world.user(&format!("U{number}"));
+        let direct = flow::open_direct(&world.node().rest(&user), &ben).await;
+        senders.push((world.node().ws(&user).await, direct, Vec::new()));
+    }
+    proxy.set(Mode::Stall);
+    let long = "€".repeat(7_900);
+    for number in 0..EACH {
+        for (ws, direct, requests) in &mut senders {
+            let content = format!("{number} {long}");
+            let data = json!({"conversationId": direct, "content": content, "clientMessageId": number.to_string()});
+            requests.push(ws.send("sendMessage", data).await);
+        }
+    }
+    let metrics = Rest::new(&world.node().url, None);
+    eventually("the node has noticed that nothing is answered", async || {
+        let text = metrics.get("//metrics").await.body.as_str()?.to_owned();
+        let line = text.lines().find(|l| l.starts_with("messaging_publish_retries_total "))?;
+        (!line.ends_with(" 0")).then_some(())
+    })
+    .await;
+    proxy.set(Mode::Cut);
+    eventually("the connections are broken", async || {
+        (metrics.get("//readyz").await.status == 503).then_some(())
+    })
+    .await;
+    proxy.set(Mode::Pass);
+    for (ws, direct, requests) in &mut senders {
+        let mut last = 0;
+        for (number, id) in requests.drain(..).enumerate() {
+            let reply = ws.reply(id).await.expect("accepted");
+            let (seq, _) = place_of(&reply["message"]);
+            assert!(seq > last, "message {number} has seq {seq}, and the one before it {last}");
+            last = seq;
+        }
+        assert_eq!(world.log_and_table_agree(*direct).await, EACH);
     }
 }

@@ -19,7 +19,10 @@ pub struct Pending {
     pub deadline: Instant,
     /// When it was last sent; `None` when it must be sent (again).
     pub sent_at: Option<Instant>,
+    /// How often it was sent.
     pub attempts: u32,
+    /// Why the log turned it away last time.
+    pub refusal: Option<String>,
 }
 
 /// What [`Queue::push`] admits: its token, and the message to send unless the queue is stalled.
@@ -104,11 +107,19 @@ impl Queue {
         Some(pending)
     }
 
-    /// Notes that a publish has to be sent again, and stalls what comes later.
-    pub fn unsent(&mut self, token: u64) {
+    /// Notes that a publish has to be sent again, and stalls what comes later. Returns whether that is news.
+    pub fn unsent(&mut self, token: u64, refusal: Option<String>) -> bool {
         let slot = token.checked_sub(self.base).and_then(|at| usize::try_from(at).ok());
-        if let Some(Some(pending)) = slot.and_then(|at| self.slots.get_mut(at)) {
-            pending.sent_at = None;
+        let Some(Some(pending)) = slot.and_then(|at| self.slots.get_mut(at)) else { return false };
+        pending.sent_at = None;
+        pending.refusal = refusal.or(pending.refusal.take());
+        self.stall()
+    }
+
+    /// The connection broke: what was handed to it may be lost, and is sent again on the next one.
+    pub fn broken(&mut self) {
+        if !self.is_empty() {
+            self.stalled = false;
             self.stall();
         }
     }
@@ -120,7 +131,7 @@ impl Queue {
         if let Some(Some(pending)) = slot.and_then(|at| self.slots.get_mut(at)) {
             pending.attempts = pending.attempts.saturating_sub(1);
         }
-        self.unsent(token);
+        self.unsent(token, None);
     }
 
     /// Takes out what has passed its deadline.
@@ -161,12 +172,15 @@ impl Queue {
         }
     }
 
-    fn stall(&mut self) {
-        if !self.stalled {
-            self.stalled = true;
-            self.answered = false;
-            self.doubt_all();
+    /// Returns whether it was not stalled before.
+    fn stall(&mut self) -> bool {
+        if self.stalled {
+            return false;
         }
+        self.stalled = true;
+        self.answered = false;
+        self.doubt_all();
+        true
     }
 
     /// What is on its way may be lost as well, and what comes behind it must not pass it: all of it is sent
@@ -226,6 +240,7 @@ mod tests {
             deadline: now + Duration::from_secs(10),
             sent_at: Some(now),
             attempts: 1,
+            refusal: None,
         }
     }
 
@@ -257,7 +272,8 @@ mod tests {
             assert!(queue.push(pending(start)).is_ok());
         }
         // The connection broke: 1 and 2 were handed over and lost, 3 was not. 0 is answered late.
-        queue.unsent(3);
+        assert!(queue.unsent(3, None));
+        assert!(!queue.unsent(3, None), "it is known");
         assert!(queue.take(0).is_some());
         assert_eq!(tokens(&queue.due(start, ATTEMPT)), [1, 2, 3]);
     }

@@ -43,7 +43,7 @@ pub async fn read(
     limit: u32,
 ) -> Result<Page, ApiError> {
     participates(edge, caller.user_id, conversation).await?;
-    let ahead = ahead::conversation(edge, conversation).await;
+    let ahead = ahead::conversation(edge, conversation).await?;
     let reading = Reading { edge, conversation, ahead: &ahead };
     let history = match place {
         Place::Page(page) => reading.page(page, limit).await?,

@@ -28,8 +28,11 @@ async fn reasons(edge: &Edge) -> Vec<&'static str> {
         Ok(Ok(())) => {}
         Ok(Err(_)) | Err(_) => reasons.push("Postgres does not answer"),
     }
-    if !bus::connect::is_connected(&edge.signals) {
+    if !(bus::connect::is_connected(&edge.signals) && edge.publisher.is_connected()) {
         reasons.push("NATS is not connected");
+    }
+    if edge.publisher.is_turned_away() {
+        reasons.push("the log takes no messages");
     }
     if !edge.tail.borrow().attached {
         reasons.push("the log is not followed");

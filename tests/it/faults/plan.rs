@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 
-use super::proxy::Mode;
+use crate::harness::proxy::Mode;
 
 /// How large a run is.
 #[derive(Debug, Clone, Copy)]

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_nats::jetstream;
 
-use super::proxy::{Mode, Proxy, Upstream};
 use crate::harness::nats;
 use crate::harness::process::Process;
+use crate::harness::proxy::{Mode, Proxy, Upstream};
 use crate::harness::tools;
 
 /// One server, on ports that it keeps.
@@ -59,7 +59,7 @@ impl Servers {
             let folder = tools::folder("faults-nats");
             let (process, _) = {
                 let (folder, settings) = (folder.clone(), settings.clone());
-                tokio::task::spawn_blocking(move || nats::serve(&folder, &settings))
+                tokio::task::spawn_blocking(move || nats::serve(&folder, &settings, ""))
                     .await
                     .expect("it starts")
             };
@@ -103,7 +103,7 @@ impl Servers {
         let old = server.process.clone();
         let starting = tokio::task::spawn_blocking(move || {
             old.stop(libc::SIGKILL);
-            nats::serve(&folder, &settings).0
+            nats::serve(&folder, &settings, "").0
         });
         server.process = starting.await.expect("it starts");
     }

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::actors::Actor;
 use super::plan::{Fault, Shape, Who};
-use super::proxy::{Mode, Proxy, Upstream};
 use super::run::awaited;
 use super::servers::{Servers, free_ports, local};
 use crate::harness::Rest;
 use crate::harness::flow::UNPACED;
 use crate::harness::postgres::{Database, Postgres};
+use crate::harness::proxy::{Mode, Proxy, Upstream};
 use crate::harness::world::SECRET;
 
 /// A process with its own ways to the servers.

@@ -88,5 +88,5 @@ fn run(name: &str, route: u16, routes: &[u16]) -> (Process, u16) {
          cluster {{ name: tests, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n",
         routes.join(", ")
     );
-    nats::serve(&tools::folder("cluster"), &settings)
+    nats::serve(&tools::folder("cluster"), &settings, "")
 }

@@ -5,24 +5,33 @@ use std::process::Command;
 
 use super::PATIENCE;
 use super::process::Process;
+use super::proxy::{Proxy, Upstream};
 use super::tools;
 
 /// A server with JetStream on a free port.
 pub struct Nats {
     folder: PathBuf,
     port: u16,
+    /// Further settings of JetStream.
+    jetstream: &'static str,
     process: Process,
 }
 
 impl Nats {
-    pub fn start() -> Self {
+    /// With further settings of JetStream, such as `max_file_store: 8MB`.
+    pub fn start(jetstream: &'static str) -> Self {
         let folder = tools::folder("nats");
-        let (process, port) = run(&folder, -1);
-        Self { folder, port, process }
+        let (process, port) = run(&folder, -1, jetstream);
+        Self { folder, port, jetstream, process }
     }
 
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// A proxy in front of it, which may misbehave.
+    pub async fn proxy(&self) -> Proxy {
+        Proxy::start(Upstream::Tcp(([127, 0, 0, 1], self.port).into())).await
     }
 
     /// A connection of the test's own.
@@ -42,7 +51,7 @@ impl Nats {
 
     /// Starts it again, on the same port and data.
     pub fn start_again(&mut self) {
-        (self.process, _) = run(&self.folder, i32::from(self.port));
+        (self.process, _) = run(&self.folder, i32::from(self.port), self.jetstream);
     }
 
     /// Does a file of its store hold the text?
@@ -82,16 +91,16 @@ impl Drop for Nats {
     }
 }
 
-fn run(folder: &Path, port: i32) -> (Process, u16) {
-    serve(folder, &format!("port: {port}\nserver_name: test\n"))
+fn run(folder: &Path, port: i32, jetstream: &str) -> (Process, u16) {
+    serve(folder, &format!("port: {port}\nserver_name: test\n"), jetstream)
 }
 
 /// Runs a server with its store in `folder` and returns the port that clients connect to.
-pub fn serve(folder: &Path, settings: &str) -> (Process, u16) {
+pub fn serve(folder: &Path, settings: &str, jetstream: &str) -> (Process, u16) {
     let config = folder.join("nats.conf");
     let text = format!(
         "host: 127.0.0.1\n{settings}\
-         jetstream {{ store_dir: \"{}\", sync_interval: \"100ms\" }}\n",
+         jetstream {{ store_dir: \"{}\", sync_interval: \"100ms\"\n {jetstream} }}\n",
         folder.join("data").display()
     );
     std::fs::write(&config, text).expect("a configuration");

@@ -9,6 +9,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::PATIENCE;
 use super::process::Process;
+use super::proxy::{Proxy, Upstream};
 use super::tools;
 
 /// A server on a unix socket.
@@ -150,6 +151,14 @@ impl Database {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A proxy in front of it, which may misbehave, and the URL that leads through it.
+    pub async fn proxy(&self) -> (Proxy, String) {
+        let socket = self.server.folder.join(".s.PGSQL.5432");
+        let proxy = Proxy::start(Upstream::Unix(socket)).await;
+        let url = format!("postgres://messaging@{}/{}", proxy.address, self.name);
+        (proxy, url)
     }
 
     /// The server, for tests that have one of their own and break it.

@@ -43,16 +43,25 @@ impl World {
 
     /// Servers only.
     pub async fn without_nodes() -> Self {
-        Self::on(Postgres::shared).await
+        Self::on("", Postgres::shared).await
+    }
+
+    /// Servers only, with a log that has room for so much: settings of JetStream.
+    pub async fn with_log(jetstream: &'static str) -> Self {
+        Self::on(jetstream, Postgres::shared).await
     }
 
     /// Servers only, with a Postgres that the test may break.
     pub async fn with_own_postgres() -> Self {
-        Self::on(Postgres::own).await
+        Self::on("", Postgres::own).await
     }
 
-    async fn on(postgres: impl FnOnce() -> &'static Postgres + Send + 'static) -> Self {
-        let starting = tokio::task::spawn_blocking(|| (Nats::start(), postgres().database()));
+    async fn on(
+        jetstream: &'static str,
+        postgres: impl FnOnce() -> &'static Postgres + Send + 'static,
+    ) -> Self {
+        let starting =
+            tokio::task::spawn_blocking(|| (Nats::start(jetstream), postgres().database()));
         let (nats, database) = starting.await.expect("the servers start");
         Self { nodes: Vec::new(), nats, database }
     }

@@ -145,7 +145,7 @@ impl Engine {
         let served =
             exchange(&mut self.world, connection, event, buffer, &self.settings.host, token);
         let Err(trouble) = served else {
-            if self.world.ready > ready {
+            if self.phase == Phase::Connecting && self.world.ready > ready {
                 // Progress: the patience begins anew.
                 self.until = self.world.now + CONNECT_PATIENCE.as_nanos() as u64;
             }

@@ -15,6 +15,8 @@ pub enum Mode {
     Pass,
     /// Connections break, new ones are closed at once.
     Cut,
+    /// Connections stay, nothing is read: buffers fill up.
+    Stall,
     /// Half-open: connections stay, nothing arrives. They break when it ends.
     Swallow,
     /// Each piece arrives so much later.
@@ -128,7 +130,7 @@ async fn pass(
                 Ok(()) => continue,
                 Err(_) => return,
             },
-            read = from.read(&mut buffer) => read,
+            read = from.read(&mut buffer), if current != Mode::Stall => read,
         };
         let Ok(mut count @ 1..) = read else { return };
         match current {
@@ -142,7 +144,7 @@ async fn pass(
                     .await;
             }
             Mode::Truncate(limit) => count = count.min(limit.saturating_sub(passed)),
-            Mode::Pass | Mode::Cut => {}
+            Mode::Pass | Mode::Cut | Mode::Stall => {}
         }
         passed += count;
         let full = matches!(current, Mode::Truncate(limit) if passed >= limit);
