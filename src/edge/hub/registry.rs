@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -40,8 +41,8 @@ struct User {
 /// The connections of this node.
 #[derive(Default)]
 pub struct Registry {
-    users: DashMap<UserId, User>,
-    conversations: DashMap<ConversationId, Receivers>,
+    users: DashMap<UserId, User, RandomState>,
+    conversations: DashMap<ConversationId, Receivers, RandomState>,
 }
 
 /// What [`Registry::admit`] decided.

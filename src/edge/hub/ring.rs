@@ -4,9 +4,10 @@
 //! and JetStream: an index by conversation makes the cost of a return that of one's own events, however
 //! much went on elsewhere. Deleted content leaves it as soon as the deletion comes along.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
+use foldhash::{HashMap, HashSet};
 use jiff::Timestamp;
 use smallvec::SmallVec;
 
@@ -78,13 +79,13 @@ impl Ring {
             limits,
             from,
             last: from.saturating_sub(1),
-            by_conversation: HashMap::new(),
-            moves: HashMap::new(),
-            ids: HashMap::new(),
-            edits: HashMap::new(),
-            quotes: HashMap::new(),
-            deleted: HashSet::new(),
-            deleted_ids: HashSet::new(),
+            by_conversation: HashMap::default(),
+            moves: HashMap::default(),
+            ids: HashMap::default(),
+            edits: HashMap::default(),
+            quotes: HashMap::default(),
+            deleted: HashSet::default(),
+            deleted_ids: HashSet::default(),
         }
     }
 
