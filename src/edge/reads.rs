@@ -1,6 +1,7 @@
 //! Read markers, many at a time: group commit on the edge, answered after the commit.
 
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::bus::signals::Signal;
 use crate::domain::clock::SharedClock;
@@ -60,13 +61,15 @@ async fn commit(store: Store, clock: SharedClock, marks: Vec<MarkRead>) -> Vec<M
 }
 
 /// Marks a conversation as read up to a message, by default the newest, tells the others, and returns how many
-/// messages are unread then. Whatever was acknowledged when the request began counts in both.
+/// messages are unread then. Whatever was acknowledged when the request began counts in both. `connection` is where it
+/// was asked, if that was a socket.
 ///
 /// # Errors
 /// `not_a_participant`, `not_found` for a message that is not there, `unavailable`.
 pub async fn mark_read(
     edge: &Edge,
     caller: &Caller,
+    connection: Option<Uuid>,
     conversation: ConversationId,
     message: Option<MessageId>,
 ) -> Result<u64, ApiError> {
@@ -76,7 +79,7 @@ pub async fn mark_read(
     match edge.reads.rounds.ask(mark).await {
         Some(Ok(MarkOutcome::Marked(marker))) => {
             if marker.advanced {
-                announce(edge, caller.user_id, conversation, &marker).await;
+                announce(edge, caller.user_id, connection, conversation, &marker).await;
             }
             Ok(marker.unread_count)
         }
@@ -89,7 +92,13 @@ pub async fn mark_read(
     }
 }
 
-async fn announce(edge: &Edge, user: UserId, conversation: ConversationId, marker: &Marker) {
+async fn announce(
+    edge: &Edge,
+    user: UserId,
+    connection: Option<Uuid>,
+    conversation: ConversationId,
+    marker: &Marker,
+) {
     let read = MessageRead {
         conversation_id: conversation,
         user_id: user,
@@ -103,5 +112,5 @@ async fn announce(edge: &Edge, user: UserId, conversation: ConversationId, marke
         let signal = Signal { conversation, event, only_users, except_connection: None, payload };
         signals::send(edge, signal).await;
     }
-    signals::own_read(edge, user, conversation, marker).await;
+    signals::own_read(edge, user, connection, conversation, marker).await;
 }

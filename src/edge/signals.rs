@@ -99,9 +99,15 @@ async fn announce_typing(
         .await;
 }
 
-/// Tells a user's devices that they have read on one of them. It carries only what changed: reads are frequent,
-/// and a whole view costs several queries.
-pub async fn own_read(edge: &Edge, user: UserId, conversation: ConversationId, marker: &Marker) {
+/// Tells a user's other devices that they have read on the one with that connection. It carries only what changed: reads
+/// are frequent, and a whole view costs several queries.
+pub async fn own_read(
+    edge: &Edge,
+    user: UserId,
+    connection: Option<Uuid>,
+    conversation: ConversationId,
+    marker: &Marker,
+) {
     let payload = serde_json::json!({
         "conversationId": conversation,
         "change": Change::Read,
@@ -112,7 +118,8 @@ pub async fn own_read(edge: &Edge, user: UserId, conversation: ConversationId, m
         },
     });
     let Some(payload) = json(&payload) else { return };
-    send(edge, own(user, conversation, payload)).await;
+    let signal = own(user, conversation, payload);
+    send(edge, Signal { except_connection: connection, ..signal }).await;
 }
 
 /// Tells a user's devices that their own view of a conversation has changed.

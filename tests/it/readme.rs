@@ -47,6 +47,7 @@ async fn the_tour_works_as_it_is_written() {
         r#""senderName":"Ada","type":"text","content":"Hello Bayo!""#,
         r#""status":"sent""#,
         r#"{"conversations":1,"total":1}"#,
+        r#"{"deliveredTo":[],"readBy":[]}"#,
         r#"{"events":[{"event":"newMessage","cursor":"#,
         r#""complete":true}"#,
         r#""errors":[{"field":"content","message":"must not be blank"}]"#,

@@ -205,7 +205,7 @@ pub async fn mark_read(
     OptionalBody(request): OptionalBody<MarkRead>,
 ) -> Result<Json<Value>, ApiError> {
     edge.limits.signal(caller.user_id)?;
-    let unread = reads::mark_read(&edge, &caller, id, request.message_id).await?;
+    let unread = reads::mark_read(&edge, &caller, None, id, request.message_id).await?;
     Ok(Json(json!({ "success": true, "unreadCount": unread })))
 }
 

@@ -278,7 +278,9 @@ async fn mark_as_read(session: &Session, to: &ReplyTo, asked: Mark) -> Outcome {
     let (edge, caller, to) = (session.edge.clone(), session.caller.clone(), to.clone());
     let connection = session.connection.clone();
     session.edge.sessions.spawn(async move {
-        let marked = reads::mark_read(&edge, &caller, asked.conversation_id, asked.message_id);
+        let Mark { conversation_id, message_id } = asked;
+        let here = Some(connection.id);
+        let marked = reads::mark_read(&edge, &caller, here, conversation_id, message_id);
         let reply = match marked.await {
             Ok(unread) => to.ok(format!("{{\"unreadCount\":{unread}}}").as_bytes()),
             Err(error) => {

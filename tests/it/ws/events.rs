@@ -91,6 +91,8 @@ async fn a_read_is_told_to_the_others_and_to_ones_own_other_devices() {
     assert_eq!(own["data"]["conversation"]["unreadCount"], 1);
     assert_eq!(own["data"]["conversation"]["lastReadSeq"], first["seq"]);
 
+    phone.has_no_more("conversationUpdated");
+
     let reply = phone.request("markAsRead", json!({"conversationId": conversation})).await;
     assert_eq!(reply.expect("marked"), json!({"unreadCount": 0}), "by default the newest");
     assert_eq!(sender.event("messageRead").await["data"]["seq"], second["seq"]);
