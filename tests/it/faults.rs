@@ -22,9 +22,6 @@ use std::time::{Duration, Instant};
 
 use plan::Shape;
 
-/// Whether clients react; the service must know how.
-const REACTIONS: bool = true;
-
 /// One NATS server, two edges: everything that can break in seconds.
 const SHORT: Shape = Shape {
     edges: 2,

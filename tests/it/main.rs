@@ -3,7 +3,6 @@
 //! `cargo test --test it <part of a name>` runs some of it. Begin a test with [`harness::World::start`].
 
 mod architecture;
-mod chaos;
 mod cli;
 mod cluster;
 mod dedupe;

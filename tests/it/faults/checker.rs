@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::record::{At, Device, Entry, Message, Row, Truth};
+use super::record::{At, Device, Entry, Message, Reactions, Row, Truth};
 use members::Members;
 
 /// Everything that is to be compared.
@@ -52,6 +52,8 @@ struct Index<'a> {
     /// Where each row was stored in time: by the log, or by its own account when it was erased there.
     rows: BTreeMap<u64, (&'a Row, At)>,
     members: Members,
+    /// As an edge shows them.
+    reactions: BTreeMap<Uuid, &'a Reactions>,
 }
 
 impl<'a> Index<'a> {
@@ -62,7 +64,10 @@ impl<'a> Index<'a> {
             let at = logged.get(&row.seq).map_or(row.created_at, |entry| entry.at);
             (row.seq, (row, at))
         });
-        Self { case, rows: rows.collect(), members: Members::new(&case.truth.log), logged }
+        let shown = case.truth.histories.iter().flat_map(|(.., messages)| messages);
+        let reactions = shown.map(|message| (message.id, &message.reactions)).collect();
+        let members = Members::new(&case.truth.log);
+        Self { case, rows: rows.collect(), members, reactions, logged }
     }
 
     /// Seconds since the beginning.

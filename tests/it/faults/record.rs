@@ -69,6 +69,8 @@ pub enum What {
     /// Messages of a conversation, read by REST. What `allowed` covers may be missing among the events.
     Fetched {
         conversation: Uuid,
+        /// When it was asked for.
+        since: At,
         allowed: Allowed,
         messages: Vec<Message>,
     },

@@ -210,6 +210,7 @@ async fn end(
     objections.extend(stage.ready(HEALED).await.err());
     orders.send_replace(Order::Finish);
     objections.extend(all_idle(clients, "unfinished").await);
+    objections.extend(truth::vanished(stage).await.err());
     let mut places: BTreeMap<Uuid, Vec<(Uuid, u64)>> = BTreeMap::new();
     let participants = truth::participants(stage).await;
     for scene in &cast.conversations {
@@ -232,8 +233,10 @@ async fn end(
     for client in clients {
         client.status.idle.store(false, Ordering::SeqCst);
     }
-    orders.send_replace(Order::Until(Arc::new(places)));
+    let places = Arc::new(places);
+    orders.send_replace(Order::Until(places.clone()));
     objections.extend(all_idle(clients, "not at the end").await);
+    objections.extend(truth::delivered(stage, &places).await.err());
     objections
 }
 

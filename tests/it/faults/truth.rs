@@ -35,6 +35,17 @@ pub async fn settled(stage: &Stage) -> Result<(), String> {
     awaited("Postgres has what the log has", SETTLED, done).await
 }
 
+/// Waits until what was to vanish by itself has vanished.
+pub async fn vanished(stage: &Stage) -> Result<(), String> {
+    let database = stage.database.client().await;
+    let sql = "SELECT count(*) FROM messages WHERE expires_at IS NOT NULL AND deleted_at IS NULL";
+    awaited("what has a time to vanish at has vanished", SETTLED, async || {
+        let row = database.query_one(sql, &[]).await.ok()?;
+        (row.get::<_, i64>(0) == 0).then_some(())
+    })
+    .await
+}
+
 pub async fn read(stage: &Stage, users: &[User]) -> Truth {
     let mut truth = Truth {
         log: log(stage).await,
@@ -137,4 +148,30 @@ pub async fn participants(stage: &Stage) -> Vec<(Uuid, Uuid)> {
     let database = stage.database.client().await;
     let rows = database.query(sql, &[]).await.expect("rows");
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// Waits until everyone's delivered marker stands where everyone is.
+pub async fn delivered(
+    stage: &Stage,
+    places: &BTreeMap<Uuid, Vec<(Uuid, u64)>>,
+) -> Result<(), String> {
+    let sql = "SELECT conversation_id, user_id, GREATEST(delivered_seq, last_read_seq)
+               FROM conversation_participants";
+    let database = stage.database.client().await;
+    let mut behind = Vec::new();
+    let there = awaited("delivered", PATIENCE, async || {
+        behind.clear();
+        for row in database.query(sql, &[]).await.ok()? {
+            let (conversation, user, marker): (Uuid, Uuid, i64) =
+                (row.get(0), row.get(1), row.get(2));
+            let own = places.get(&user).into_iter().flatten();
+            let place = own.filter(|(other, _)| *other == conversation).map(|(_, seq)| *seq).next();
+            if place.is_some_and(|place| marker < i64::try_from(place).unwrap_or(i64::MAX)) {
+                behind.push(format!("{user} in {conversation} at {marker} of {place:?}"));
+            }
+        }
+        behind.is_empty().then_some(())
+    });
+    let there = there.await;
+    there.map_err(|_| format!("delivered markers stay behind: {}", behind.join(", ")))
 }

@@ -93,11 +93,10 @@ fn view(index: &Index<'_>, device: &Device) -> BTreeMap<Uuid, Shown> {
     let mut view = View::default();
     for note in &device.notes {
         match &note.what {
-            What::Connected { .. } | What::Reset => view.reacted.clear(),
-            What::Event { event, .. } => view.apply(event),
-            What::Fetched { allowed, messages, .. } => {
+            What::Event { event, .. } => view.apply(event, note.at),
+            What::Fetched { since, allowed, messages, .. } => {
                 for message in messages {
-                    view.fetched(message, covers(index, *allowed, message.seq));
+                    view.fetched(message, *since, covers(index, *allowed, message.seq));
                 }
             }
             _ => {}
@@ -106,17 +105,20 @@ fn view(index: &Index<'_>, device: &Device) -> BTreeMap<Uuid, Shown> {
     view.shown
 }
 
+/// Emoji, user, and whether it was added.
+type Reaction = (String, Uuid, bool);
+
 #[derive(Default)]
 struct View {
     shown: BTreeMap<Uuid, Shown>,
     /// Deleted, perhaps before the message itself was fetched.
     gone: BTreeSet<Uuid>,
-    /// Reactions since the connection began: what is fetched may be from before them.
-    reacted: BTreeMap<Uuid, Vec<(String, Uuid, bool)>>,
+    /// What is fetched may be from before them.
+    reacted: BTreeMap<Uuid, Vec<(At, Reaction)>>,
 }
 
 impl View {
-    fn apply(&mut self, event: &Event) {
+    fn apply(&mut self, event: &Event, at: At) {
         match event {
             Event::New(message) => {
                 let message = message.clone();
@@ -144,20 +146,21 @@ impl View {
                 if let Some(there) = self.shown.get_mut(id) {
                     react(&mut there.message, &reaction);
                 }
-                self.reacted.entry(*id).or_default().push(reaction);
+                self.reacted.entry(*id).or_default().push((at, reaction));
             }
             Event::Membership { .. } => {}
         }
     }
 
-    /// What was fetched may be older than what events have told meanwhile.
-    fn fetched(&mut self, message: &Message, rightly: bool) {
+    /// What was fetched may be older than what events have told since it was asked for.
+    fn fetched(&mut self, message: &Message, since: At, rightly: bool) {
         let mut newest = message.clone();
         let there = self.shown.get(&message.id);
         if let Some(there) = there.filter(|there| there.message.updated_at > message.updated_at) {
             newest = Message { reactions: newest.reactions, ..there.message.clone() };
         }
-        for reaction in self.reacted.get(&message.id).into_iter().flatten() {
+        let reacted = self.reacted.get(&message.id).into_iter().flatten();
+        for (_, reaction) in reacted.filter(|(at, _)| *at >= since) {
             react(&mut newest, reaction);
         }
         if self.gone.contains(&message.id) {
@@ -174,7 +177,7 @@ fn bury(message: &mut Message) {
     message.reactions.clear();
 }
 
-fn react(message: &mut Message, (emoji, user, added): &(String, Uuid, bool)) {
+fn react(message: &mut Message, (emoji, user, added): &Reaction) {
     if message.deleted {
         return;
     }
@@ -230,8 +233,44 @@ fn complete(
                 row.content,
                 whereabouts(index, device, row.seq, stored)
             )),
-            Some(_) => {}
+            Some(there) => reactions(index, device, row, &there.message, objections),
         }
+    }
+}
+
+/// The reactions are those that an edge shows.
+fn reactions(
+    index: &Index<'_>,
+    device: &Device,
+    row: &Row,
+    shown: &Message,
+    objections: &mut Vec<String>,
+) {
+    let Some(stored) = index.reactions.get(&row.id) else { return };
+    for (emoji, user) in stored.symmetric_difference(&shown.reactions) {
+        let of_this = |event: &Event| match event {
+            Event::Reaction { id, emoji: other, user: by, .. } => {
+                (id, other, by) == (&row.id, emoji, user)
+            }
+            _ => false,
+        };
+        let log = index.case.truth.log.iter().rev();
+        let last = log.filter_map(|entry| Some((entry, Event::read(&entry.kind, &entry.data)?)));
+        let last = last.into_iter().find(|(_, event)| of_this(event));
+        let told = device.notes.iter().filter_map(|note| match &note.what {
+            What::Event { cursor: Some(cursor), event } if of_this(event) => Some(*cursor),
+            _ => None,
+        });
+        objections.push(format!(
+            "{} {} {emoji} by {user} to {}; it was told so at {:?}, the last word is {}",
+            device.name,
+            if shown.reactions.contains(&(emoji.clone(), *user)) { "shows" } else { "lacks" },
+            index.message(row),
+            told.collect::<Vec<_>>(),
+            last.map_or("nowhere".to_owned(), |(entry, _)| {
+                format!("{}, {}", entry.seq, whereabouts(index, device, entry.seq, entry.at))
+            })
+        ));
     }
 }
 

@@ -128,7 +128,12 @@ fn what_was_fetched_counts_only_where_the_service_has_asked_for_it() {
     let with = |allowed| {
         move |case: &mut Case| {
             forget(&mut case.devices[1], 12);
-            let what = What::Fetched { conversation: GROUP, allowed, messages: vec![message(12)] };
+            let what = What::Fetched {
+                conversation: GROUP,
+                since: at(19),
+                allowed,
+                messages: vec![message(12)],
+            };
             case.devices[1].notes.push(Note { at: at(20), what });
         }
     };
@@ -255,6 +260,21 @@ fn an_edit_that_did_not_arrive_is_objected_to() {
             case.devices[0].notes.push(event(14, Event::Updated(edited)));
         },
         &["Ben's phone shows \"m11\" for seq 11"],
+    );
+}
+
+#[test]
+fn a_reaction_that_did_not_arrive_is_objected_to() {
+    objects(
+        |case| {
+            let thumb = ("👍".to_owned(), BEN);
+            case.truth.histories[0].2[0].reactions.insert(thumb);
+            let (emoji, user) = ("👍".to_owned(), BEN);
+            let reaction =
+                Event::Reaction { conversation: GROUP, id: id(11), emoji, user, added: true };
+            case.devices[1].notes.push(event(14, reaction));
+        },
+        &["Ada's phone lacks 👍 by 00000000-0000-0000-0000-000000000002 to seq 11"],
     );
 }
 

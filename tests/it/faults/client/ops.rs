@@ -23,7 +23,7 @@ pub struct Pending {
 
 #[derive(Debug, Clone)]
 pub enum Op {
-    Send { conversation: Uuid, name: String, content: String },
+    Send { conversation: Uuid, name: String, content: String, ttl: Option<u32> },
     Edit { id: Uuid, content: String },
     Delete { id: Uuid },
     React { id: Uuid, emoji: &'static str, add: bool },
@@ -51,10 +51,10 @@ impl Pending {
     /// The operation and its data.
     pub fn request(&self) -> (&'static str, Value) {
         match &self.op {
-            Op::Send { conversation, name, content } => (
+            Op::Send { conversation, name, content, ttl } => (
                 "sendMessage",
                 json!({"conversationId": conversation, "content": content,
-                    "clientMessageId": name, "attempt": self.attempt}),
+                    "clientMessageId": name, "attempt": self.attempt, "ttlSeconds": ttl}),
             ),
             Op::Edit { id, content } => {
                 ("editMessage", json!({"messageId": id, "content": content}))
@@ -105,12 +105,13 @@ impl Client {
         own.choose(&mut self.random).map(|scene| (*scene).clone())
     }
 
-    /// A message that nobody else writes.
+    /// A message that nobody else writes. Some vanish by themselves.
     fn new_send(&mut self) -> Option<Op> {
         let conversation = self.some_conversation()?.id;
         self.next_name += 1;
         let name = format!("{}-{}", self.record.name, self.next_name);
-        Some(Op::Send { conversation, content: format!("this is {name}"), name })
+        let ttl = self.random.random_bool(0.06).then(|| self.random.random_range(1..4));
+        Some(Op::Send { conversation, content: format!("this is {name}"), name, ttl })
     }
 
     fn send_by_rest(&mut self) {
@@ -141,9 +142,6 @@ impl Client {
     }
 
     fn react(&mut self) -> Option<Op> {
-        if !crate::faults::REACTIONS {
-            return None;
-        }
         let scene = self.some_conversation()?;
         let (_, id) = *self.seen.get(&scene.id)?.back()?;
         let emoji = *["👍", "🎉"].choose(&mut self.random)?;

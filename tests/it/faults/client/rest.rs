@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::ops::{Op, Pending};
 use super::{Client, Need};
-use crate::faults::record::{Accepted, Allowed, Message, What};
+use crate::faults::record::{Accepted, Allowed, At, Message, What, now};
 
 /// The longest that a client waits for an answer: a publish is tried for 10 s.
 const PATIENCE: Duration = Duration::from_secs(14);
@@ -28,7 +28,7 @@ type Answer = (u16, Value);
 pub enum Called {
     Sent(Pending, Option<Answer>),
     Repeated(Accepted, Option<Answer>),
-    Loaded(Need, Option<Vec<(Uuid, Vec<Message>)>>),
+    Loaded(Need, At, Option<Vec<(Uuid, Vec<Message>)>>),
     Members(Option<Answer>),
 }
 
@@ -170,6 +170,7 @@ impl Client {
         let Some(need) = self.needs.front().copied() else { return };
         self.loading = true;
         let (http, edge, token) = (self.http.clone(), self.any_edge(), self.user.token.clone());
+        let since = now();
         self.calls.spawn(async move {
             let found = match need {
                 Need::Everything { .. } => http.everything(&edge, &token).await,
@@ -178,7 +179,7 @@ impl Client {
                     .await
                     .map(|found| vec![(conversation, found.unwrap_or_default())]),
             };
-            Called::Loaded(need, found)
+            Called::Loaded(need, since, found)
         });
     }
 
@@ -198,11 +199,11 @@ impl Client {
                 }
             },
             Called::Repeated(accepted, answer) => self.repeated(&accepted, answer),
-            Called::Loaded(need, found) => {
+            Called::Loaded(need, since, found) => {
                 self.loading = false;
                 if let Some(found) = found {
                     self.needs.pop_front();
-                    self.loaded(need, found);
+                    self.loaded(need, since, found);
                 }
             }
             Called::Members(answer) => {
@@ -222,6 +223,7 @@ impl Client {
                     conversation: accepted.conversation,
                     name: accepted.name.clone(),
                     content: String::new(),
+                    ttl: None,
                 };
                 self.done(&op, &json!({"message": message}));
                 // It was known before.
@@ -235,7 +237,7 @@ impl Client {
         }
     }
 
-    fn loaded(&mut self, need: Need, found: Vec<(Uuid, Vec<Message>)>) {
+    fn loaded(&mut self, need: Need, since: At, found: Vec<(Uuid, Vec<Message>)>) {
         let allowed = match need {
             Need::Everything { until } => Allowed::Until(until),
             Need::Gap { after, before, .. } => Allowed::Between { after, before },
@@ -244,7 +246,7 @@ impl Client {
             if let Some(last) = messages.last() {
                 self.sees(conversation, last.seq, last.id);
             }
-            self.record.note(What::Fetched { conversation, allowed, messages });
+            self.record.note(What::Fetched { conversation, since, allowed, messages });
         }
     }
 }
