@@ -12,7 +12,6 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use tokio_util::sync::CancellationToken;
 
 use crate::wire::error::{ApiError, CloseCode};
 
@@ -106,17 +105,14 @@ where
         .max_frame_size(max_frame)
         .on_failed_upgrade(|cause| tracing::debug!(%cause, "a WebSocket upgrade failed"))
         .on_upgrade(move |socket| {
-            // Boxed, and outside of what is awaited: neither the opening's needs nor a second place for the socket
-            // are kept while the connection idles.
-            let opening = Box::pin(open(edge, socket));
+            // Boxed, and outside of what is awaited: neither the opening's needs nor a second place for the session
+            // and its socket are kept while the connection idles.
+            let opening = Box::pin(async { open(edge, socket).await.map(Box::new) });
             async move {
-                if let Some((mut session, mut socket)) = opening.await {
-                    let code = session.run(&mut socket).await;
-                    let leaving = session.edge.leaving.clone();
-                    drop(session);
-                    if let Some(code) = code {
-                        Box::pin(goodbye(socket, code, leaving)).await;
-                    }
+                if let Some(mut opened) = opening.await {
+                    let (session, socket) = &mut *opened;
+                    let code = session.run(socket).await;
+                    Box::pin(end(opened, code)).await;
                 }
                 drop(running);
             }
@@ -152,12 +148,15 @@ async fn in_time<T>(
     }
 }
 
-/// Closes; a node that leaves waits for nobody who was too slow.
-async fn goodbye(socket: WebSocket, code: CloseCode, leaving: CancellationToken) {
-    let too_slow = code == CloseCode::TooSlow;
+/// Closes, unless the peer has gone. A node that leaves waits for nobody who was too slow.
+async fn end(opened: Box<(Session, WebSocket)>, code: Option<CloseCode>) {
+    let (session, socket) = *opened;
+    let leaving = session.edge.leaving.clone();
+    drop(session);
+    let Some(code) = code else { return };
     tokio::select! {
         () = close(socket, code) => {}
-        () = leaving.cancelled(), if too_slow => {}
+        () = leaving.cancelled(), if code == CloseCode::TooSlow => {}
     }
 }
 

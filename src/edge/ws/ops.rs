@@ -163,7 +163,7 @@ async fn send(session: &mut Session, to: &ReplyTo, data: &str) -> Outcome {
         }
     };
     // A client that sends without waiting is slowed down here, by not being read.
-    let permit = session.in_flight.clone().acquire_owned().await;
+    let permit = session.in_flight().acquire_owned().await;
     let permit = permit.map_err(|_| ApiError::unavailable())?;
     let record = prepared.record();
     let waiting = Waiting {
@@ -273,7 +273,7 @@ async fn typing(session: &Session, asked: IsTyping) -> Outcome {
 /// The commit is awaited on the side: meanwhile the connection hears and sends, however slow Postgres is.
 async fn mark_as_read(session: &Session, to: &ReplyTo, asked: Mark) -> Outcome {
     session.edge.limits.signal(session.caller.user_id)?;
-    let permit = session.marking.clone().acquire_owned().await;
+    let permit = session.marking().acquire_owned().await;
     let permit = permit.map_err(|_| ApiError::unavailable())?;
     let (edge, caller, to) = (session.edge.clone(), session.caller.clone(), to.clone());
     let connection = session.connection.clone();

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
@@ -40,8 +40,9 @@ pub struct Session {
     pub caller: Caller,
     pub attached: Attached,
     pub present: Present,
-    pub in_flight: Arc<Semaphore>,
-    pub marking: Arc<Semaphore>,
+    // Made when they are needed: most connections only listen.
+    in_flight: OnceLock<Arc<Semaphore>>,
+    marking: OnceLock<Arc<Semaphore>>,
     /// The place in the log from which events flow.
     pub cursor: Seq,
     pub proof: Proof,
@@ -94,13 +95,23 @@ impl Session {
             connection,
             caller,
             attached,
-            in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
-            marking: Arc::new(Semaphore::new(MARKING)),
+            in_flight: OnceLock::new(),
+            marking: OnceLock::new(),
             cursor,
             proof: Proof::default(),
             heard_at: Instant::now(),
             expiry,
         })
+    }
+
+    /// Places for sends that wait for the log.
+    pub fn in_flight(&self) -> Arc<Semaphore> {
+        self.in_flight.get_or_init(|| Arc::new(Semaphore::new(IN_FLIGHT))).clone()
+    }
+
+    /// Places for read markers that wait for Postgres.
+    pub fn marking(&self) -> Arc<Semaphore> {
+        self.marking.get_or_init(|| Arc::new(Semaphore::new(MARKING))).clone()
     }
 
     /// The caller's token was renewed.
@@ -152,7 +163,7 @@ impl Session {
                     }
                 }
                 () = self.proof.due() => {
-                    match writer::ask(&connection, socket, &mut self.proof).await {
+                    match Box::pin(writer::ask(&connection, socket, &mut self.proof)).await {
                         Ok(()) => {}
                         Err(End::Close(code)) => return Some(code),
                         Err(End::Gone) => return None,
@@ -162,7 +173,7 @@ impl Session {
                     if self.heard_at.elapsed() > 2 * heartbeat {
                         return Some(CloseCode::HeartbeatMissed);
                     }
-                    if !self.beat(socket).await {
+                    if !Box::pin(self.beat(socket)).await {
                         return None;
                     }
                 }
