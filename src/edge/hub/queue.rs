@@ -63,6 +63,8 @@ pub type Awake = Arc<AtomicUsize>;
 #[derive(Default)]
 struct State {
     frames: VecDeque<Frame>,
+    /// How many of them were only offered.
+    offered: usize,
     closing: Option<CloseCode>,
     /// Counted in [`Awake`].
     awake: bool,
@@ -86,6 +88,8 @@ pub struct Queue {
 /// What [`Queue::take`] found.
 pub enum Taken {
     Frames,
+    /// Frames that were only offered: there is no hurry.
+    Offered,
     /// Nothing more will come; close with this code.
     Close(CloseCode),
 }
@@ -101,7 +105,10 @@ impl Queue {
 
     /// Adds a frame without waking the connection; see [`Queue::wake`].
     pub fn push(&self, frame: Frame) -> Pushed {
-        let mut state = self.state.lock();
+        self.push_to(&mut self.state.lock(), frame)
+    }
+
+    fn push_to(&self, state: &mut State, frame: Frame) -> Pushed {
         if state.closing.is_some() {
             return Pushed::Closed;
         }
@@ -135,11 +142,18 @@ impl Queue {
     /// Adds a frame that nobody misses, unless half of the queue is taken: it must not be what closes a connection
     /// that has messages to wait for. `false` if it was dropped.
     pub fn offer(&self, frame: Frame) -> bool {
-        let room = self.state.lock().frames.len() < self.limit / 2;
-        if room {
-            self.send(frame);
+        let mut state = self.state.lock();
+        let before = state.frames.len();
+        if before >= self.limit / 2 {
+            return false;
         }
-        room
+        let pushed = self.push_to(&mut state, frame);
+        state.offered += state.frames.len() - before;
+        drop(state);
+        if pushed == Pushed::First {
+            self.wake();
+        }
+        true
     }
 
     /// Wakes the connection's task.
@@ -206,7 +220,10 @@ impl Queue {
             return state.closing.map_or(Taken::Frames, Taken::Close);
         }
         std::mem::swap(&mut state.frames, out);
-        Taken::Frames
+        match std::mem::take(&mut state.offered) >= out.len() {
+            true => Taken::Offered,
+            false => Taken::Frames,
+        }
     }
 }
 
@@ -341,6 +358,19 @@ mod tests {
         let mut out = VecDeque::new();
         assert!(matches!(queue.take(&mut out), Taken::Close(CloseCode::TooSlow)));
         assert!(out.is_empty());
+    }
+
+    #[test]
+    fn what_is_offered_takes_half_of_the_queue_at_most_and_is_known_as_such() {
+        let queue = queue(4);
+        let mut out = VecDeque::new();
+        assert!(queue.offer(frame()) && queue.offer(frame()) && !queue.offer(frame()));
+        assert!(matches!(queue.take(&mut out), Taken::Offered));
+        out.clear();
+        assert!(queue.offer(frame()));
+        queue.push(frame());
+        assert!(matches!(queue.take(&mut out), Taken::Frames));
+        assert_eq!(out.len(), 2);
     }
 
     #[test]

@@ -23,6 +23,10 @@ const LAST_WRITE: Duration = Duration::from_secs(2);
 /// Capacity that a connection's batch keeps between writes: a quiet one keeps nothing to speak of.
 const KEEP: usize = 16;
 
+/// What nobody waits for is written in pieces of so many bytes. A socket keeps the memory that its largest write took,
+/// and people's coming and going reaches those who are otherwise quiet: they have as much from being greeted.
+const PIECE: usize = 512;
+
 /// Why writing ended.
 pub enum End {
     /// Close with this code.
@@ -39,9 +43,11 @@ pub async fn drain(
     proof: &mut Proof,
     batch: &mut VecDeque<Frame>,
 ) -> Result<(), End> {
-    if let Taken::Close(code) = connection.queue.take(batch) {
-        return Err(End::Close(code));
-    }
+    let piece = match connection.queue.take(batch) {
+        Taken::Close(code) => return Err(End::Close(code)),
+        Taken::Offered => PIECE,
+        Taken::Frames => usize::MAX,
+    };
     let frames = batch.len();
     if frames == 0 {
         return Ok(());
@@ -51,8 +57,14 @@ pub async fn drain(
     let events = batch.iter().filter(|frame| frame.origin.is_some()).count();
     let writing = async {
         let now = Instant::now();
+        let mut waiting = 0;
         for frame in batch.drain(..) {
             feed(socket, &frame).await?;
+            waiting += frame.text.len();
+            if waiting >= piece {
+                socket.flush().await?;
+                waiting = 0;
+            }
             proof.written(&frame, connection.user, &edge.deliveries, now);
         }
         finish(proof, socket, now).await
