@@ -33,8 +33,10 @@ pub mod writer;
 /// 136 KiB of each, 4 KiB still more than half of the rest (measured); most frames are under 1 KiB, and a larger one
 /// grows the buffer while it lasts.
 const READ_BUFFER: usize = 2 << 10;
-/// Bytes that gather before they are written although more is to come. It is allocated as it fills.
-const WRITE_BUFFER: usize = 4 << 10;
+/// Bytes that gather before they are written although more is to come. It is allocated as it fills, by doubling, and
+/// kept: with a usual frame on top it stays within 4 KiB, where a full 4 KiB would make 8 of each connection that
+/// was once told many things together.
+const WRITE_BUFFER: usize = 3_584;
 /// Bytes that may be written and not yet taken by the kernel: the outbound queue at the largest frames that
 /// the log can hold would be more, but a batch that large belongs to a reader that is too slow.
 const MAX_WRITE_BUFFER: usize = 16 << 20;
