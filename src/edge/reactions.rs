@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::bus::publish::Record;
 use crate::domain::ids::{MessageId, UserId, fresh_message_id};
 use crate::domain::message::Message;
-use crate::domain::reaction::{self, MAX_EMOJI};
+use crate::domain::reaction::{self, MAX_EMOJI, Reacted};
 use crate::store::reactions::Standing;
 use crate::wire::error::{ApiError, Code};
 use crate::wire::event::{EventKind, ReactionUpdated};
@@ -65,6 +65,35 @@ pub async fn change(
     };
     let stored = edge.publisher.publish(record).await;
     stored.map(|_| ()).map_err(|cause| messages::publish_failed(edge, &cause))
+}
+
+/// Of those who gave an emoji that many have given, only the first are named. The caller is named in any case, to know
+/// what to take back.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn name_caller(
+    edge: &Edge,
+    user: UserId,
+    messages: &mut [Message],
+) -> Result<(), ApiError> {
+    let lacks = |reacted: &Reacted| {
+        reacted.count > reacted.user_ids.len() as u64 && !reacted.user_ids.contains(&user)
+    };
+    let crowded = messages.iter().filter(|message| message.reactions.iter().any(lacks));
+    let ids: Vec<MessageId> = crowded.map(|message| message.id).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let own = edge.store.reactions_of(user, &ids).await.map_err(super::error::store)?;
+    for message in messages {
+        for reacted in message.reactions.iter_mut().filter(|reacted| lacks(reacted)) {
+            if own.iter().any(|(id, emoji)| *id == message.id && *emoji == reacted.emoji) {
+                reacted.user_ids.push(user);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// People who react at the same moment may take a message a few emoji beyond the limit.

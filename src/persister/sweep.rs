@@ -52,6 +52,7 @@ struct Round {
 
 struct Outcome {
     unanswered: usize,
+    failed: usize,
     /// The highest sequence that was given to one of them.
     last: Seq,
     /// The messages among those that were stored.
@@ -67,8 +68,14 @@ impl Round {
                 outcome.last = outcome.last.max(stored.seq);
                 outcome.messages.extend(message);
             }
-            // It is still due, and found again.
-            Err(cause) => tracing::warn!(%cause, "an event that is due has to wait"),
+            Err(cause) => {
+                outcome.failed += 1;
+                tracing::debug!(%cause, "an event that is due has to wait");
+            }
+        }
+        if outcome.unanswered == 0 && outcome.failed > 0 {
+            // They are still due, and found again.
+            tracing::warn!(events = outcome.failed, "what is due cannot be put into the log");
         }
     }
 
@@ -163,7 +170,8 @@ impl Persister {
     }
 
     async fn put(&self, records: Vec<(Option<MessageId>, Record)>) -> Arc<Round> {
-        let outcome = Outcome { unanswered: records.len(), last: 0, messages: Vec::new() };
+        let outcome =
+            Outcome { unanswered: records.len(), failed: 0, last: 0, messages: Vec::new() };
         let outcome = Mutex::new(outcome);
         let round = Arc::new(Round { outcome });
         for (message, record) in records {
@@ -198,7 +206,7 @@ mod tests {
     use super::*;
 
     fn round(unanswered: usize) -> Arc<Round> {
-        let outcome = Outcome { unanswered, last: 0, messages: Vec::new() };
+        let outcome = Outcome { unanswered, failed: 0, last: 0, messages: Vec::new() };
         Arc::new(Round { outcome: Mutex::new(outcome) })
     }
 

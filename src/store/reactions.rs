@@ -2,7 +2,7 @@
 
 use crate::domain::ids::{MessageId, Seq, UserId};
 
-use super::{Store, StoreError, row, unsigned};
+use super::{Store, StoreError, row, rows, unsigned};
 
 /// The last word on a reaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,27 @@ pub struct Standing {
 }
 
 impl Store {
+    /// What a user has reacted with to some messages.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn reactions_of(
+        &self,
+        user: UserId,
+        messages: &[MessageId],
+    ) -> Result<Vec<(MessageId, String)>, StoreError> {
+        self.within(async {
+            let sql = "SELECT message_id, emoji FROM reactions
+                       WHERE message_id = ANY($1) AND user_id = $2 AND added";
+            let found = rows(&self.client().await?, sql, &[&messages, &user]).await?;
+            found
+                .iter()
+                .map(|row| Ok((row.try_get("message_id")?, row.try_get("emoji")?)))
+                .collect()
+        })
+        .await
+    }
+
     /// What a user's reaction to a message is; `None` if it never was.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ pub struct Message {
 #[serde(rename_all = "camelCase")]
 pub struct Reacted {
     pub count: u64,
-    /// The first of them; `count` has them all.
+    /// The first of them, and the one who asks; `count` has them all.
     pub user_ids: Vec<Uuid>,
 }
 

@@ -146,6 +146,8 @@ async fn a_batch_that_was_committed_and_not_acknowledged_is_not_applied_again() 
     hold(&holder, scene.group).await;
     scene.load(20).await;
     scene.world.a_batch_waits().await;
+    let consumer = scene.world.log().await.consumer_info("persist").await.expect("it exists");
+    let acknowledged = consumer.ack_floor.stream_sequence;
     // The commit will succeed, its acknowledgement cannot.
     let before = scene.world.progress().await;
     scene.world.nats.kill9();
@@ -155,8 +157,6 @@ async fn a_batch_that_was_committed_and_not_acknowledged_is_not_applied_again() 
     first.0.kill9().await;
     scene.world.nats.start_again();
 
-    let consumer = scene.world.log().await.consumer_info("persist").await.expect("it is durable");
-    let acknowledged = consumer.ack_floor.stream_sequence;
     assert!(acknowledged < scene.world.progress().await, "committed beyond what was acknowledged");
     let _second = Worker::start(&scene.world, &[]).await;
     scene.load(5).await;

@@ -96,6 +96,31 @@ async fn a_reaction_is_heard_by_all_and_shown_wherever_the_message_is() {
 }
 
 #[tokio::test]
+async fn a_crowd_is_counted_and_whoever_asks_is_named_in_it() {
+    let chat = chat().await;
+    let (ada, bayo) = (chat.world.node().rest(&chat.ada), chat.world.nodes()[1].rest(&chat.bayo));
+    let (seq, id) = place_of(&flow::send(&ada, chat.id, "Hello!").await);
+    chat.world.persisted().await;
+    let database = chat.world.database.client().await;
+    let sql = "INSERT INTO reactions (message_id, user_id, emoji, conversation_id, message_seq, seq, added)
+               SELECT $1, gen_random_uuid(), '👍', $2, $3, 1, true FROM generate_series(1, 60)";
+    let seq = i64::try_from(seq).expect("small");
+    database.execute(sql, &[&id, &chat.id, &seq]).await.expect("a crowd");
+    ada.put(&path(id, "👍"), json!({})).await.expect(200);
+    for (rest, user, shown) in [(&ada, &chat.ada, 51), (&bayo, &chat.bayo, 50)] {
+        for message in [
+            rest.get(&format!("/messages/{id}")).await.expect(200),
+            history(rest, chat.id, 1).await[0].take(),
+        ] {
+            let reacted = &message["reactions"]["👍"];
+            let named = reacted["userIds"].as_array().expect("a list");
+            assert_eq!((&reacted["count"], named.len()), (&json!(61), shown));
+            assert_eq!(named.contains(&json!(user.id)), shown == 51);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_so_already_is_told_to_nobody() {
     let chat = chat().await;
     let rests: Vec<_> = chat.world.nodes().iter().map(|node| node.rest(&chat.bayo)).collect();

@@ -10,7 +10,7 @@ use crate::wire::objects;
 use super::{Caller, Edge, store_error};
 use crate::edge::ahead::{self, Ahead, Found, Order};
 use crate::edge::messages::participates;
-use crate::edge::schedule;
+use crate::edge::{reactions, schedule};
 
 /// Where in the history to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,8 +155,9 @@ async fn with_status(
     edge: &Edge,
     caller: UserId,
     conversation: ConversationId,
-    messages: Vec<Message>,
+    mut messages: Vec<Message>,
 ) -> Result<Vec<objects::Message>, ApiError> {
+    reactions::name_caller(edge, caller, &mut messages).await?;
     let others = if messages.iter().any(|message| message.sender_id == caller) {
         edge.store.others_markers(conversation, caller).await.map_err(store_error)?
     } else {
