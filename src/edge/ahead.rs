@@ -115,7 +115,7 @@ async fn since(
 /// One message as it is now, whoever may see it.
 ///
 /// # Errors
-/// `unavailable` when the database does not answer, or when it lacks events that this node no longer keeps and
+/// `unavailable` when the database or the log does not answer, or when Postgres lacks events that this node no longer keeps and
 /// the message may be among them.
 pub async fn message(edge: &Edge, id: MessageId) -> Result<Option<Found>, ApiError> {
     let load = || async { edge.store.message(id).await.map_err(error::store) };
@@ -125,7 +125,8 @@ pub async fn message(edge: &Edge, id: MessageId) -> Result<Option<Found>, ApiErr
         Some(conversation) => conversation,
         None => {
             // It may have been acknowledged a moment ago, by another node.
-            let last = last_seq_of_all(edge).await;
+            // Without an answer of the log that cannot be excluded.
+            let last = last_seq_of_all(edge).await.ok_or_else(ApiError::unavailable)?;
             let routed = routed(edge, last).await;
             match recent() {
                 Some(conversation) => conversation,
@@ -141,8 +142,12 @@ pub async fn message(edge: &Edge, id: MessageId) -> Result<Option<Found>, ApiErr
     };
     let ahead = conversation(edge, place).await?;
     // Read again: it may have been changed and persisted meanwhile.
-    let message = ahead.find(id, load().await?);
-    Ok(message.map(|message| Found { message, is_fresh: ahead.is_fresh }))
+    match ahead.find(id, load().await?) {
+        Some(message) => Ok(Some(Found { message, is_fresh: ahead.is_fresh })),
+        // It was known a moment ago, and Postgres is too far behind to tell.
+        None if !ahead.is_fresh => Err(ApiError::unavailable()),
+        None => Ok(None),
+    }
 }
 
 /// A recent message as it is now, without the database. Reactions are left out.
@@ -195,17 +200,15 @@ async fn last_seq(edge: &Edge, conversation: ConversationId) -> Option<Seq> {
     }
 }
 
-async fn last_seq_of_all(edge: &Edge) -> Seq {
+/// Where the log ends; `None` when it does not answer.
+async fn last_seq_of_all(edge: &Edge) -> Option<Seq> {
     if !connect::is_connected(&edge.signals) {
-        return edge.tail.borrow().seq;
+        return None;
     }
-    match freshness::extent(edge).await {
-        Ok(extent) => extent.last,
-        Err(cause) => {
-            tracing::warn!(%cause, "cannot ask the log how far it is; answering with what is here");
-            edge.tail.borrow().seq
-        }
-    }
+    let extent = freshness::extent(edge).await;
+    let extent =
+        extent.inspect_err(|cause| tracing::warn!(%cause, "cannot ask the log how far it is"));
+    Some(extent.ok()?.last)
 }
 
 impl Ahead {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -220,4 +221,15 @@ async fn histories_are_right_even_when_memory_does_not_reach_back_to_where_postg
     // What changes is kept while it changes, and the first of what Postgres lacks is not.
     let behind = Behind::begin(&[("MESSAGING_TAIL_RING_EVENTS", "6")]).await;
     behind.histories_are_right().await;
+}
+
+#[tokio::test]
+async fn while_the_log_does_not_answer_nobody_is_told_that_a_message_does_not_exist() {
+    let world = World::start_with(UNPACED).await;
+    let rest = world.node().rest(&world.user("Ada"));
+    let path = format!("/messages/{}", Uuid::new_v4());
+    rest.get(&path).await.refused(StatusCode::NOT_FOUND, "not_found");
+    world.nats.pause();
+    rest.get(&path).await.refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable");
+    world.nats.resume();
 }
