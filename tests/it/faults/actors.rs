@@ -121,14 +121,22 @@ async fn supervise(
         if wanted.wait_for(|wanted| *wanted).await.is_err() {
             return;
         }
-        let process = {
+        let command = node::command(&arguments, &settings);
+        let label = name.clone();
+        // On a busy machine this takes its time, in which the proxies of this process must go on.
+        let starting =
+            tokio::task::spawn_blocking(move || Process::start(&label, command, libc::SIGKILL));
+        let process = starting.await.expect("the program starts");
+        {
             let mut state = state.lock();
-            let command = node::command(&arguments, &settings);
-            let process = Process::start(&name, command, libc::SIGKILL);
             state.process = Some(process.clone());
             state.expected = false;
-            process
-        };
+        }
+        if !*wanted.borrow() {
+            // Ended before it had begun.
+            state.lock().expected = true;
+            process.signal(libc::SIGKILL);
+        }
         let mut looks = tokio::time::interval(LOOK);
         let status = loop {
             looks.tick().await;

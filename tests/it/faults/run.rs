@@ -35,6 +35,9 @@ pub struct Outcome {
     pub accepted: usize,
     pub resumed: usize,
     pub resets: usize,
+    /// The longest that this process itself stood still, in milliseconds: with seconds of it on a machine that is too
+    /// busy, objections about replies and times are its own.
+    pub stall: usize,
     /// What the processes have said, for those who have to find out why.
     pub logs: String,
 }
@@ -84,9 +87,12 @@ pub async fn run(seed: u64, shape: &Shape) -> Outcome {
         clients.iter().all(talks).then_some(())
     });
     objections.extend(talk.await.err());
+    let stall = Arc::new(AtomicUsize::new(0));
+    let watching = tokio::spawn(watch_itself(stall.clone()));
     storm(&mut stage, &steps).await;
     objections.extend(end(&stage, &users, &cast, &orders, &clients).await);
     orders.send_replace(Order::Stop);
+    watching.abort();
     let count = |what: fn(&Status) -> &AtomicUsize| -> usize {
         clients.iter().map(|client| what(&client.status).load(Ordering::Relaxed)).sum()
     };
@@ -114,7 +120,22 @@ pub async fn run(seed: u64, shape: &Shape) -> Outcome {
     }
     guard.quiet = true;
     drop(guard);
-    Outcome { steps, objections, accepted, resumed, resets, logs }
+    let stall = stall.load(Ordering::Relaxed);
+    Outcome { steps, objections, accepted, resumed, resets, stall, logs }
+}
+
+/// Notes the longest time in which nothing of this process ran.
+async fn watch_itself(longest: Arc<AtomicUsize>) {
+    const BEAT: Duration = Duration::from_millis(100);
+    let mut beats = tokio::time::interval(BEAT);
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last = Instant::now();
+    loop {
+        beats.tick().await;
+        let late = last.elapsed().saturating_sub(BEAT).as_millis();
+        longest.fetch_max(usize::try_from(late).unwrap_or(usize::MAX), Ordering::Relaxed);
+        last = Instant::now();
+    }
 }
 
 /// Says what was going on when something panics.
@@ -251,7 +272,9 @@ async fn all_idle(clients: &[Cased], what: &str) -> Option<String> {
 
 /// The message of a failed test: the shortest way to understand and to repeat it.
 pub fn report(seed: u64, outcome: &Outcome) -> String {
-    let mut text = format!("seed {seed}: {} objections\n", outcome.objections.len());
+    let (count, stall) = (outcome.objections.len(), outcome.stall);
+    let mut text =
+        format!("seed {seed}: {count} objections (the suite itself stood still for {stall} ms)\n");
     for objection in outcome.objections.iter().take(12) {
         text += &format!("  - {objection}\n");
     }
