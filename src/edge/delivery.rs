@@ -65,9 +65,9 @@ impl Default for Deliveries {
 }
 
 impl Deliveries {
-    /// Is the conversation followed, as far as this node knows? The database has the last word.
-    pub fn follows(&self, conversation: ConversationId, now: Instant) -> bool {
-        self.unfollowed.get(&conversation).is_none_or(|until| until <= now)
+    /// Until when a conversation is not followed, if this node knows that of it. The database has the last word.
+    pub fn unfollowed_until(&self, conversation: ConversationId, now: Instant) -> Option<Instant> {
+        self.unfollowed.get(&conversation).filter(|until| *until > now)
     }
 
     /// Takes in what a connection of `user` has proven, and returns how much of it found no room.
@@ -255,9 +255,9 @@ mod tests {
         assert_eq!(deliveries.take().len(), ROUND);
 
         let now = Instant::now();
-        assert!(deliveries.follows(CONVERSATION, now));
+        assert!(deliveries.unfollowed_until(CONVERSATION, now).is_none());
         deliveries.outgrown(CONVERSATION);
-        assert!(!deliveries.follows(CONVERSATION, now));
-        assert!(deliveries.follows(CONVERSATION, now + 2 * UNFOLLOWED_FOR));
+        assert!(deliveries.unfollowed_until(CONVERSATION, now).is_some());
+        assert!(deliveries.unfollowed_until(CONVERSATION, now + 2 * UNFOLLOWED_FOR).is_none());
     }
 }

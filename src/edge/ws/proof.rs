@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
-use crate::domain::ids::{Seq, UserId};
+use crate::domain::ids::{ConversationId, Seq, UserId};
 use crate::edge::delivery::{Batch, Deliveries};
 use crate::edge::hub::queue::Frame;
 use crate::wire::event::EventKind;
@@ -25,6 +25,9 @@ const MAX_UNPROVEN: usize = 2048;
 #[derive(Default)]
 pub struct Proof {
     asked_at: Option<Instant>,
+    /// The last large conversation that was heard, and until when it need not be looked up: what all connections
+    /// share is not touched for each frame of a busy group.
+    unfollowed: Option<(ConversationId, Instant)>,
     /// Apart, and gone when everything is proven: most connections are idle.
     open: Option<Box<Open>>,
 }
@@ -46,7 +49,9 @@ impl Proof {
     pub fn written(&mut self, frame: &Frame, user: UserId, deliveries: &Deliveries, now: Instant) {
         let Some(origin) = frame.origin else { return };
         let Some(sender) = origin.sender.filter(|sender| *sender != user) else { return };
-        if origin.kind != EventKind::NewMessage || !deliveries.follows(origin.conversation, now) {
+        if origin.kind != EventKind::NewMessage
+            || self.leaves_out(origin.conversation, deliveries, now)
+        {
             return;
         }
         let open = self.open.get_or_insert_default();
@@ -57,6 +62,21 @@ impl Proof {
             open.written.insert(key, origin.seq);
         }
         open.through = open.through.max(origin.seq);
+    }
+
+    /// Is the conversation too large to be followed?
+    fn leaves_out(
+        &mut self,
+        conversation: ConversationId,
+        deliveries: &Deliveries,
+        now: Instant,
+    ) -> bool {
+        if self.unfollowed.is_some_and(|(known, until)| known == conversation && until > now) {
+            return true;
+        }
+        let until = deliveries.unfollowed_until(conversation, now);
+        self.unfollowed = until.map(|until| (conversation, until)).or(self.unfollowed);
+        until.is_some()
     }
 
     /// The payload of the ping that is to follow what was written, if one is due.
