@@ -135,13 +135,15 @@ fn merge(
     room
 }
 
-/// Commits what is proven, until cancelled; what was proven by then is tried once more.
+/// Commits what is proven, until cancelled; what was proven by then is committed, too.
 ///
-/// While Postgres is away proofs wait, within [`MAX_WAITING`], and chat goes on.
+/// While Postgres is away proofs wait, within [`MAX_WAITING`], and chat goes on. A node that leaves waits for it with
+/// what is under way and no longer: the next message proves the same.
 pub async fn commit(edge: Arc<Edge>, stop: CancellationToken) {
     let mut failing = false;
     loop {
         let stopping = tokio::select! {
+            biased;
             () = stop.cancelled() => true,
             () = edge.deliveries.arrived.notified() => false,
         };
@@ -175,7 +177,7 @@ pub async fn commit(edge: Arc<Edge>, stop: CancellationToken) {
         }
         if failing {
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = stop.cancelled() => return,
                 () = tokio::time::sleep(RETRY) => {}
             }
         }

@@ -194,3 +194,15 @@ async fn a_persister_that_leaves_under_load_hands_over() {
     }
     assert_eq!(world.log_and_table_agree(direct).await, 400);
 }
+
+#[tokio::test]
+async fn a_connection_without_a_request_holds_nothing_up() {
+    let mut world = World::start().await;
+    let address = world.node().url.strip_prefix("http://").expect("a URL").to_owned();
+    let silent = tokio::net::TcpStream::connect(&address).await.expect("connected");
+    // Taken by the node before this one is answered.
+    world.node().rest(&world.user("Ada")).get("/unread").await.expect(200);
+    let status = world.node_mut(0).terminate().await;
+    assert!(status.success(), "{status}");
+    drop(silent);
+}
