@@ -68,12 +68,18 @@ impl Session {
             protocol,
             queue: edge.hub.queue(edge.settings.max_queued_frames),
         });
-        // Read before anything is queued: what the cursor does not cover, the queue has.
-        let mut cursor = edge.tail.borrow().seq;
-        if let Start::Since(seq) = start {
-            connection.queue.begin_replay();
-            cursor = seq;
-        }
+        let cursor = match start {
+            Start::Since(seq) => {
+                connection.queue.begin_replay();
+                seq
+            }
+            // Whatever was acknowledged here is in the ring: it came before. What comes behind is queued.
+            Start::Fresh | Start::Reset(_) => {
+                let last = edge.hub.last_seq().max(edge.tail.borrow().seq);
+                connection.queue.live_after(last);
+                last
+            }
+        };
         let attached = Attached::new(edge.hub.clone(), connection.clone());
         // Attached before it is loaded: what changes meanwhile is not missed.
         let admitted = edge.hub.admit(&connection, edge.settings.max_connections_per_user);
