@@ -27,7 +27,7 @@ use super::{Edge, error, freshness};
 const SOON: Duration = Duration::from_millis(250);
 
 /// How long this node may be behind the log: the tail takes less than a millisecond, or is being made anew.
-const TAIL: Duration = Duration::from_secs(1);
+pub const TAIL: Duration = Duration::from_secs(1);
 
 /// Events of one conversation that are read from the log when the recent ones do not reach back far enough: a
 /// conversation as busy as this for as long as Postgres is behind is shown without them. A read of 1,000 takes
@@ -75,7 +75,7 @@ pub async fn conversation(edge: &Edge, conversation: ConversationId) -> Result<A
     if progress.last_seq >= last {
         return Ok(Ahead::nothing());
     }
-    let events = match routed(edge, last).await {
+    let events = match freshness::routed(edge, last, TAIL).await {
         true => since(edge, conversation, progress.last_seq, last).await,
         false => None,
     };
@@ -127,7 +127,7 @@ pub async fn message(edge: &Edge, id: MessageId) -> Result<Option<Found>, ApiErr
             // It may have been acknowledged a moment ago, by another node.
             // Without an answer of the log that cannot be excluded.
             let last = last_seq_of_all(edge).await.ok_or_else(ApiError::unavailable)?;
-            let routed = routed(edge, last).await;
+            let routed = freshness::routed(edge, last, TAIL).await;
             match recent() {
                 Some(conversation) => conversation,
                 None if routed && nothing_is_hidden(edge).await
@@ -155,7 +155,7 @@ pub async fn recent(edge: &Edge, id: MessageId) -> Option<Message> {
     let (conversation, _) = edge.hub.whereabouts(id)?;
     // What happened to it since may still be on its way to this node.
     let last = last_seq(edge, conversation).await?;
-    let events = routed(edge, last).await.then(|| edge.hub.message(id))?;
+    let events = freshness::routed(edge, last, TAIL).await.then(|| edge.hub.message(id))?;
     Ahead { events, is_fresh: false, now: edge.clock.now() }.find(id, None)
 }
 
@@ -164,13 +164,6 @@ pub async fn nothing_is_hidden(edge: &Edge) -> bool {
     let persisted = *edge.persisted.borrow();
     edge.hub.covers(persisted)
         || edge.store.progress().await.is_ok_and(|progress| edge.hub.covers(progress.last_seq))
-}
-
-/// Waits until this node has routed the event at `seq`. Returns whether it has.
-pub async fn routed(edge: &Edge, seq: Seq) -> bool {
-    let mut tail = edge.tail.clone();
-    let there = tail.wait_for(|status| status.seq >= seq);
-    matches!(tokio::time::timeout(TAIL, there).await, Ok(Ok(_)))
 }
 
 /// Waits until Postgres has the event at `seq`, unless it is behind for longer than that anyway. Returns whether it

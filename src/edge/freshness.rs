@@ -72,6 +72,13 @@ pub async fn extent(edge: &Edge) -> Result<Extent, BusError> {
     extent.unwrap_or_else(|| Err(BusError::unavailable("the node is leaving")))
 }
 
+/// Waits until this node has routed the event at `seq`, for `patience` at most. Returns whether it has.
+pub async fn routed(edge: &Edge, seq: Seq, patience: Duration) -> bool {
+    let mut tail = edge.tail.clone();
+    let there = tail.wait_for(|status| status.seq >= seq);
+    matches!(tokio::time::timeout(patience, there).await, Ok(Ok(_)))
+}
+
 /// Waits until Postgres has the event at `seq`. Returns whether it has.
 pub async fn sequence(edge: &Edge, seq: Seq) -> bool {
     let mut persisted = edge.persisted.clone();

@@ -26,7 +26,7 @@ pub use bound::{Limited, Limits};
 /// ten seconds are for 30,000 of them.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a node that is behind its neighbours, or behind the log, is given to catch up.
-const BEHIND: Duration = Duration::from_secs(2);
+pub const BEHIND: Duration = Duration::from_secs(2);
 
 /// Where a connection begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +63,8 @@ pub async fn start(edge: &Edge, cursor: Option<&str>) -> Result<Start, ApiError>
         return Ok(Start::Reset("the cursor is older than what the log keeps"));
     }
     // Another node may be ahead of this one. If this one does not get there in time, what is missing comes live.
-    reach(edge, seq).await;
+    freshness::routed(edge, seq, BEHIND).await;
     Ok(Start::Since(seq))
-}
-
-/// Waits until this node has what the log has up to `seq`. Returns whether it has.
-pub async fn reach(edge: &Edge, seq: Seq) -> bool {
-    let mut tail = edge.tail.clone();
-    let there = tail.wait_for(|status| status.seq >= seq);
-    matches!(tokio::time::timeout(BEHIND, there).await, Ok(Ok(_)))
 }
 
 /// A stretch of what was missed.

@@ -6,28 +6,13 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::harness::chat::Chat;
 use crate::harness::flow::{self, UNPACED, eventually, history, id_of, place_of};
 use crate::harness::socketio::SocketIo;
-use crate::harness::{User, Worker, World};
+use crate::harness::{Worker, World};
 
 /// Long enough for what should not come to have come.
 const MOMENT: Duration = Duration::from_millis(300);
-
-struct Chat {
-    world: World,
-    ada: User,
-    bayo: User,
-    id: Uuid,
-}
-
-/// Two people, two nodes.
-async fn chat() -> Chat {
-    let mut world = World::start_with(UNPACED).await;
-    world.add_node(UNPACED).await;
-    let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
-    let id = flow::open_direct(&world.node().rest(&ada), &bayo).await;
-    Chat { world, ada, bayo, id }
-}
 
 fn path(message: Uuid, emoji: &str) -> String {
     format!("/messages/{message}/reactions/{emoji}")
@@ -47,7 +32,7 @@ impl World {
 
 #[tokio::test]
 async fn a_reaction_is_heard_by_all_and_shown_wherever_the_message_is() {
-    let chat = chat().await;
+    let chat = Chat::start().await;
     let [first, second] = [&chat.world.nodes()[0], &chat.world.nodes()[1]];
     let (ada, bayo) = (first.rest(&chat.ada), second.rest(&chat.bayo));
     let message = flow::send(&ada, chat.id, "Hello!").await;
@@ -97,7 +82,7 @@ async fn a_reaction_is_heard_by_all_and_shown_wherever_the_message_is() {
 
 #[tokio::test]
 async fn a_crowd_is_counted_and_whoever_asks_is_named_in_it() {
-    let chat = chat().await;
+    let chat = Chat::start().await;
     let (ada, bayo) = (chat.world.node().rest(&chat.ada), chat.world.nodes()[1].rest(&chat.bayo));
     let (seq, id) = place_of(&flow::send(&ada, chat.id, "Hello!").await);
     chat.world.persisted().await;
@@ -122,7 +107,7 @@ async fn a_crowd_is_counted_and_whoever_asks_is_named_in_it() {
 
 #[tokio::test]
 async fn what_is_so_already_is_told_to_nobody() {
-    let chat = chat().await;
+    let chat = Chat::start().await;
     let rests: Vec<_> = chat.world.nodes().iter().map(|node| node.rest(&chat.bayo)).collect();
     let (_, id) = place_of(&flow::send(&rests[0], chat.id, "Hello!").await);
     let (node, mut listening) = (chat.world.node(), chat.world.node().ws(&chat.ada).await);
@@ -152,7 +137,7 @@ async fn what_is_so_already_is_told_to_nobody() {
 
 #[tokio::test]
 async fn what_is_no_reaction_is_refused_and_strangers_learn_nothing() {
-    let chat = chat().await;
+    let chat = Chat::start().await;
     let (ada, bayo) = (chat.world.node().rest(&chat.ada), chat.world.node().rest(&chat.bayo));
     let stranger = chat.world.node().rest(&chat.world.user("Stranger"));
     let (_, id) = place_of(&flow::send(&ada, chat.id, "Hello!").await);
@@ -194,7 +179,7 @@ async fn what_is_no_reaction_is_refused_and_strangers_learn_nothing() {
 
 #[tokio::test]
 async fn a_deletion_takes_the_reactions_along_and_what_comes_behind_it_is_void() {
-    let chat = chat().await;
+    let chat = Chat::start().await;
     let (ada, bayo) = (chat.world.node().rest(&chat.ada), chat.world.nodes()[1].rest(&chat.bayo));
     let message = flow::send(&ada, chat.id, "Hello!").await;
     let (seq, id) = place_of(&message);

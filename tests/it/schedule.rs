@@ -7,28 +7,13 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::harness::chat::Chat;
 use crate::harness::flow::{self, UNPACED, eventually, history, id_of};
 use crate::harness::socketio::SocketIo;
-use crate::harness::{Rest, User, Worker, World};
+use crate::harness::{Rest, Worker, World};
 
 /// Long enough for what should not come to have come.
 const MOMENT: Duration = Duration::from_millis(300);
-
-struct Chat {
-    world: World,
-    ada: User,
-    bayo: User,
-    id: Uuid,
-}
-
-/// Two people, two nodes.
-async fn chat() -> Chat {
-    let mut world = World::start_with(UNPACED).await;
-    world.add_node(UNPACED).await;
-    let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
-    let id = flow::open_direct(&world.node().rest(&ada), &bayo).await;
-    Chat { world, ada, bayo, id }
-}
 
 fn time(milliseconds: i64) -> String {
     let at = Timestamp::now() + jiff::SignedDuration::from_millis(milliseconds);
@@ -46,7 +31,7 @@ async fn scheduled(rest: &Rest, query: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_message_is_sent_at_its_time_and_is_nobodys_business_before() {
-    let chat = chat().await;
+    let chat = Chat::start().await;
     let (ada, bayo) = (chat.world.node().rest(&chat.ada), chat.world.nodes()[1].rest(&chat.bayo));
     let mut listening = chat.world.nodes()[1].ws(&chat.bayo).await;
     let mut ws = chat.world.node().ws(&chat.ada).await;
@@ -118,7 +103,7 @@ async fn a_message_is_sent_at_its_time_and_is_nobodys_business_before() {
 
 #[tokio::test]
 async fn what_is_cancelled_in_time_is_never_sent() {
-    let chat = chat().await;
+    let chat = Chat::start().await;
     let (ada, other) = (chat.world.node().rest(&chat.ada), chat.world.nodes()[1].rest(&chat.ada));
     let mut listening = chat.world.node().ws(&chat.bayo).await;
     let mut ws = chat.world.node().ws(&chat.ada).await;
@@ -153,7 +138,7 @@ async fn what_is_cancelled_in_time_is_never_sent() {
 
 #[tokio::test]
 async fn a_time_that_makes_no_sense_is_refused_and_one_just_past_is_now() {
-    let chat = chat().await;
+    let chat = Chat::start().await;
     let ada = chat.world.node().rest(&chat.ada);
     let day = 24 * 3_600_000;
     for at in [
@@ -183,7 +168,7 @@ async fn a_time_that_makes_no_sense_is_refused_and_one_just_past_is_now() {
 
 #[tokio::test]
 async fn whoever_has_left_by_then_sends_nothing_and_sees_that() {
-    let chat = chat().await;
+    let chat = Chat::start().await;
     let rest = chat.world.node().rest(&chat.ada);
     let bayo = chat.world.node().rest(&chat.bayo);
     let group = flow::open_group(&rest, std::slice::from_ref(&chat.bayo)).await;

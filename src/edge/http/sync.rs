@@ -35,7 +35,7 @@ pub async fn since(
 ) -> Result<Response, ApiError> {
     // What was acknowledged when the request began.
     let extent = freshness::extent(&edge).await.map_err(|cause| error::bus(&cause))?;
-    let reached = resume::reach(&edge, extent.last).await;
+    let reached = freshness::routed(&edge, extent.last, resume::BEHIND).await;
     let at = match resume::start(&edge, asked.cursor.as_deref()).await? {
         Start::Since(at) => at,
         Start::Fresh => return Ok(answer(&edge, &[], edge.hub.last_seq(), true)),

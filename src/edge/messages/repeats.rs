@@ -6,7 +6,7 @@
 
 use crate::bus::reads;
 use crate::domain::ids::{ConversationId, MessageId, Seq};
-use crate::edge::{Edge, ahead, error};
+use crate::edge::{Edge, ahead, error, freshness};
 use crate::wire::error::{ApiError, Code};
 use crate::wire::objects;
 
@@ -45,7 +45,7 @@ pub async fn original(
     prepared: &Prepared,
     seq: Seq,
 ) -> Result<objects::Message, ApiError> {
-    ahead::routed(edge, seq).await;
+    freshness::routed(edge, seq, ahead::TAIL).await;
     let found = match ahead::recent(edge, prepared.id).await {
         Some(message) => Ok(Some(message)),
         None => ahead::message(edge, prepared.id).await.map(|found| found.map(|f| f.message)),
