@@ -12,19 +12,14 @@ use anyhow::Context as _;
 
 use super::roles::{Role, Roles};
 use super::{migrate, settings};
-use crate::bus;
-use crate::bus::log::Log;
-use crate::bus::publish::Publisher;
 use crate::config::{Config, Problems};
 use crate::domain::clock::SystemClock;
-use crate::edge;
-use crate::edge::hub::ring;
-use crate::edge::start::Parts;
 use crate::lifecycle::Lifecycle;
-use crate::persister::{self, Persister};
 use crate::store::Store;
-use crate::telemetry::trace::Sampler;
 use crate::telemetry::{Metrics, listener};
+
+mod edge;
+mod persister;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -37,6 +32,14 @@ pub struct Args {
     /// Do not create or update streams, buckets and consumers.
     #[arg(long)]
     no_topology: bool,
+}
+
+/// What every role is started from.
+struct Base<'a> {
+    config: &'a Config,
+    store: &'a Store,
+    metrics: &'a Arc<Metrics>,
+    lifecycle: &'a Lifecycle,
 }
 
 /// What a started service tells its starter.
@@ -87,22 +90,19 @@ pub async fn start(
     if config.nats.apply_topology {
         super::topology::apply(&config.nats, &store).await?;
     }
-    let health = Arc::new(persister::Health::default());
-    let mut standing_by = None;
+    let base = Base { config: &config, store: &store, metrics: &metrics, lifecycle };
+    let mut checks = Vec::new();
     if roles.has(Role::Persister) {
-        let persister = persister(&config, &store, health.clone(), &metrics, lifecycle).await?;
-        standing_by = Some(persister.client.clone());
-        lifecycle.spawn_critical("persister", persister.run(lifecycle.soft.clone()));
+        checks.push(persister::start(&base).await?);
     }
     if !roles.has(Role::Edge) {
+        checks.push(reaches_postgres(store.clone()));
         let address = config.http.metrics_listen.unwrap_or_else(|| config.http.listen());
-        let address =
-            operators(address, lifecycle, metrics, could_persist(store, standing_by, health))
-                .await?;
+        let address = operators(address, lifecycle, metrics, listener::all(checks)).await?;
         return Ok(Listening { address });
     }
-    let parts = edge(&config, store, metrics.clone())?;
-    let started = edge::start::start(parts, lifecycle).await?;
+    let parts = edge::parts(&base, listener::all(checks))?;
+    let started = crate::edge::start::start(parts, lifecycle).await?;
     if let Some(address) = started.sockets {
         tracing::info!(%address, "sockets have a listener of their own");
     }
@@ -130,68 +130,15 @@ async fn operators(
 /// A probe's own patience is usually a second or more.
 const PROBE: Duration = Duration::from_millis(900);
 
-/// Whether a process without an edge is ready: a stand-by is, as long as it could take over.
-fn could_persist(
-    store: Store,
-    nats: Option<bus::Client>,
-    health: Arc<persister::Health>,
-) -> listener::Check {
+/// Whether Postgres answers; an edge asks that itself.
+fn reaches_postgres(store: Store) -> listener::Check {
     Arc::new(move || {
-        let (store, nats, health) = (store.clone(), nats.clone(), health.clone());
+        let store = store.clone();
         Box::pin(async move {
-            let mut reasons = Vec::new();
-            if !matches!(tokio::time::timeout(PROBE, store.ping()).await, Ok(Ok(()))) {
-                reasons.push("Postgres does not answer");
+            match tokio::time::timeout(PROBE, store.ping()).await {
+                Ok(Ok(())) => Vec::new(),
+                Ok(Err(_)) | Err(_) => vec!["Postgres does not answer"],
             }
-            if nats.is_some_and(|nats| !bus::connect::is_connected(&nats)) {
-                reasons.push("NATS is not connected");
-            }
-            if health.is_failing() {
-                reasons.push("the persister fails again and again");
-            }
-            reasons
         })
-    })
-}
-
-async fn persister(
-    config: &Config,
-    store: &Store,
-    health: Arc<persister::Health>,
-    metrics: &Arc<Metrics>,
-    lifecycle: &Lifecycle,
-) -> anyhow::Result<Persister> {
-    let client = bus::connect::connect(&settings::nats(&config.nats), "persister").await?;
-    let (nats, publish) = (settings::nats(&config.nats), settings::publish(&config.nats));
-    let (publisher, driver) =
-        Publisher::start(nats, "persister-publish", publish, metrics.clone()).await?;
-    lifecycle.spawn_critical("persister's publisher", driver.run(lifecycle.soft.clone()));
-    Ok(Persister {
-        store: store.clone(),
-        log: Log::open(&client).await?,
-        client,
-        publisher,
-        clock: Arc::new(SystemClock),
-        settings: settings::persister(&config.persister),
-        health,
-        metrics: metrics.clone(),
-    })
-}
-
-fn edge(config: &Config, store: Store, metrics: Arc<Metrics>) -> anyhow::Result<Parts> {
-    Ok(Parts {
-        settings: settings::edge(config),
-        auth: settings::auth(&config.auth)?,
-        limits: settings::limits(&config.limits),
-        ring: ring::Limits { events: config.tail.ring_events, bytes: config.tail.ring_bytes },
-        presence: settings::presence(config),
-        nats: settings::nats(&config.nats),
-        publish: settings::publish(&config.nats),
-        store,
-        clock: Arc::new(SystemClock),
-        metrics,
-        sampler: Sampler::new(config.telemetry.trace_sample_ratio),
-        listen: config.http.listen(),
-        ws_listen: config.http.ws_listen(),
     })
 }

@@ -25,21 +25,21 @@ use crate::telemetry::listener;
 use super::{Edge, ws};
 
 /// Everything that is served on the main listener.
-pub fn router(edge: Arc<Edge>) -> Router {
+pub fn router(edge: Arc<Edge>, ready: listener::Check) -> Router {
     let routes = Router::new().nest("/messaging", participants_api(&edge)).merge(ws::routes());
-    stacked(edge, routes)
+    stacked(edge, ready, routes)
 }
 
 /// The sockets alone, for a listener of their own.
-pub fn sockets_router(edge: Arc<Edge>) -> Router {
-    stacked(edge, ws::routes())
+pub fn sockets_router(edge: Arc<Edge>, ready: listener::Check) -> Router {
+    stacked(edge, ready, ws::routes())
 }
 
 /// What operators ask, and the stack, outermost last: what stands lower here sees a request earlier and its
 /// answer later.
-fn stacked(edge: Arc<Edge>, routes: Router<Arc<Edge>>) -> Router {
+fn stacked(edge: Arc<Edge>, ready: listener::Check, routes: Router<Arc<Edge>>) -> Router {
     let metrics = (!edge.settings.metrics_elsewhere).then(|| edge.metrics.clone());
-    let operators = listener::app(metrics, operators::readiness(edge.clone()));
+    let operators = listener::app(metrics, ready);
     routes
         .with_state(edge.clone())
         .merge(operators)

@@ -57,6 +57,8 @@ pub struct Parts {
     pub listen: SocketAddr,
     /// The sockets on an address of their own as well.
     pub ws_listen: Option<SocketAddr>,
+    /// Whether the process's other roles do their work: whoever asks this node whether it is ready hears of them too.
+    pub beside: listener::Check,
 }
 
 /// How long the tail may take to read what the ring holds before clients are let in: a million events take some
@@ -90,18 +92,19 @@ pub async fn start(parts: Parts, lifecycle: &Lifecycle) -> anyhow::Result<Starte
         None => None,
     };
     let sockets_address = ws_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let beside = parts.beside.clone();
     let (edge, work) = build(parts).await?;
     work.spawn(&edge, lifecycle);
     lifecycle.spawn("drain", drain(edge.clone(), lifecycle.soft.clone()));
     caught_up(&edge).await?;
-    let sockets = ws_listener.is_some().then(|| http::sockets_router(edge.clone()));
-    let ready = http::operators::readiness(edge.clone());
+    let ready = listener::all(vec![http::operators::readiness(edge.clone()), beside]);
+    let sockets = ws_listener.is_some().then(|| http::sockets_router(edge.clone(), ready.clone()));
     let patience = edge.settings.header_timeout;
     let serve = |name, listener, router| {
         let soft = lifecycle.soft.clone();
         lifecycle.spawn_critical(name, listener::answer(listener, router, patience, soft));
     };
-    serve("http", listener, http::router(edge.clone()));
+    serve("http", listener, http::router(edge.clone(), ready.clone()));
     if let Some((listener, sockets)) = ws_listener.zip(sockets) {
         serve("sockets", listener, sockets);
     }

@@ -25,6 +25,14 @@ use super::metrics::Metrics;
 pub type Check =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<&'static str>> + Send>> + Send + Sync>;
 
+/// Everything that any of these finds; they ask at the same time.
+pub fn all(checks: Vec<Check>) -> Check {
+    Arc::new(move || {
+        let asked = futures_util::future::join_all(checks.iter().map(|check| check()));
+        Box::pin(async move { asked.await.concat() })
+    })
+}
+
 /// `/healthz`, `/readyz` and, unless they are shown elsewhere, `/metrics`.
 pub fn app(metrics: Option<Arc<Metrics>>, check: Check) -> Router {
     let app = Router::new()

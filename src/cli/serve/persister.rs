@@ -1,0 +1,49 @@
+//! The persister, from the configuration to a running task.
+
+use std::sync::Arc;
+
+use super::Base;
+use crate::bus;
+use crate::bus::log::Log;
+use crate::bus::publish::Publisher;
+use crate::cli::settings;
+use crate::domain::clock::SystemClock;
+use crate::persister::{Health, Persister};
+use crate::telemetry::listener;
+
+/// Starts it and returns what tells whether it does its work; a stand-by is ready as long as it could take over.
+pub async fn start(base: &Base<'_>) -> anyhow::Result<listener::Check> {
+    let nats = settings::nats(&base.config.nats);
+    let client = bus::connect::connect(&nats, "persister").await?;
+    let publish = settings::publish(&base.config.nats);
+    let (publisher, driver) =
+        Publisher::start(nats, "persister-publish", publish, base.metrics.clone()).await?;
+    let soft = &base.lifecycle.soft;
+    base.lifecycle.spawn_critical("persister's publisher", driver.run(soft.clone()));
+    let health = Arc::new(Health::default());
+    let persister = Persister {
+        store: base.store.clone(),
+        log: Log::open(&client).await?,
+        client: client.clone(),
+        publisher,
+        clock: Arc::new(SystemClock),
+        settings: settings::persister(&base.config.persister),
+        health: health.clone(),
+        metrics: base.metrics.clone(),
+    };
+    base.lifecycle.spawn_critical("persister", persister.run(soft.clone()));
+    Ok(check(client, health))
+}
+
+fn check(nats: bus::Client, health: Arc<Health>) -> listener::Check {
+    Arc::new(move || {
+        let mut reasons = Vec::new();
+        if !bus::connect::is_connected(&nats) {
+            reasons.push("the persister is not connected to NATS");
+        }
+        if health.is_failing() {
+            reasons.push("the persister fails again and again");
+        }
+        Box::pin(std::future::ready(reasons))
+    })
+}
