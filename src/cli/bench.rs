@@ -36,6 +36,7 @@ use codec::Protocol;
 use engine::Load;
 use prepare::Plan;
 use process::Process;
+use report::printed;
 use target::Target;
 
 /// What the users do.
@@ -167,21 +168,9 @@ impl Work {
     /// Does it: what to print, and whether everything was as it must be.
     async fn run(self, target: &Target, json: bool) -> anyhow::Result<(String, bool)> {
         Ok(match self {
-            Self::Load(settings) => {
-                let report = run::run(target, settings).await?;
-                let json = json.then(|| serde_json::to_string(&report)).transpose()?;
-                (json.map_or_else(|| report.table(), |json| json + "\n"), report.checks.passed)
-            }
-            Self::Resume(settings) => {
-                let report = resume::run(target, settings).await?;
-                let json = json.then(|| serde_json::to_string(&report)).transpose()?;
-                (json.map_or_else(|| report.table(), |json| json + "\n"), report.checks.passed)
-            }
-            Self::Markers(settings) => {
-                let report = markers::run(target, settings).await?;
-                let json = json.then(|| serde_json::to_string(&report)).transpose()?;
-                (json.map_or_else(|| report.table(), |json| json + "\n"), report.checks.passed)
-            }
+            Self::Load(settings) => printed(&run::run(target, settings).await?, json)?,
+            Self::Resume(settings) => printed(&resume::run(target, settings).await?, json)?,
+            Self::Markers(settings) => printed(&markers::run(target, settings).await?, json)?,
         })
     }
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::engine::{Latencies, latencies};
 use super::prepare::{Plan, Prepared, prepare};
 use super::process::{self, Usage};
-use super::report::{Checks, Percentiles, Rate, table};
+use super::report::{Checks, Cost, Figures, Percentiles, Rate, cost_table, costs, table};
 use super::rest::Client;
 use super::target::Target;
 use super::verify::Objections;
@@ -51,16 +51,8 @@ pub struct Report {
     pub latency: Percentiles,
     /// Marks that were refused, by code, `unanswered` among them.
     pub refused: std::collections::BTreeMap<String, u64>,
-    pub cpu: Vec<Cpu>,
+    pub cpu: Vec<Cost>,
     pub checks: Checks,
-}
-
-/// CPU of one process for each mark.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Cpu {
-    pub name: String,
-    pub micros_per_mark: f64,
 }
 
 /// A reader's conversation.
@@ -179,12 +171,6 @@ fn report(
     (before, after): (&[Option<Usage>], &[Option<Usage>]),
 ) -> Report {
     let answered = all.latencies.as_ref().map_or(0, Latencies::len);
-    let used = target.processes.iter().zip(before.iter().zip(after));
-    let cpu = used.filter_map(|(process, (before, after))| {
-        let used = (*after)?.cpu.saturating_sub((*before)?.cpu);
-        let micros_per_mark = used.as_secs_f64() * 1e6 / answered.max(1) as f64;
-        Some(Cpu { name: process.name.clone(), micros_per_mark })
-    });
     Report {
         shape: "markers",
         readers: settings.readers,
@@ -192,7 +178,7 @@ fn report(
         answered: Rate::new(answered, settings.duration),
         latency: all.latencies.as_ref().unwrap_or(&latencies()).into(),
         refused: all.refused.clone(),
-        cpu: cpu.collect(),
+        cpu: costs(&target.processes, before, after, answered),
         checks: Checks {
             passed: objections.count == 0,
             objections: objections.count,
@@ -201,9 +187,12 @@ fn report(
     }
 }
 
-impl Report {
-    /// The summary for people.
-    pub fn table(&self) -> String {
+impl Figures for Report {
+    fn passed(&self) -> bool {
+        self.checks.passed
+    }
+
+    fn table(&self) -> String {
         let mut text = format!(
             "markers: {} readers and their partners, {:.0} marks a second wanted, {:.0} answered\n",
             self.readers, self.wanted_per_second, self.answered.per_second
@@ -216,10 +205,7 @@ impl Report {
         for (code, count) in &self.refused {
             times.add_row([format!("refused: {code}"), count.to_string()]);
         }
-        let mut cpu = table(&["CPU", "µs/mark"]);
-        for used in &self.cpu {
-            cpu.add_row([used.name.clone(), format!("{:.0}", used.micros_per_mark)]);
-        }
+        let cpu = cost_table("µs/mark", &self.cpu);
         let verdict = match self.checks.passed {
             true => "Every marker stands where it was set last.".to_owned(),
             false => self.checks.words(),

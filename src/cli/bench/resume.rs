@@ -14,8 +14,8 @@ use super::caller::{Caller, Service, now};
 use super::codec::{Head, Id, Incoming, Protocol, Request, Stamp, Ticket};
 use super::engine::{self, latencies};
 use super::prepare::{Plan, Prepared, prepare};
-use super::process::{self, Usage};
-use super::report::{Checks, Percentiles, table};
+use super::process;
+use super::report::{Checks, Cost, Figures, Percentiles, cost_table, costs, table};
 use super::rest::Client;
 use super::target::Target;
 use super::verify::Objections;
@@ -45,16 +45,8 @@ pub struct Report {
     pub connected: Percentiles,
     /// From dialling until everything was there.
     pub caught_up: Percentiles,
-    pub cpu: Vec<Cpu>,
+    pub cpu: Vec<Cost>,
     pub checks: Checks,
-}
-
-/// CPU of one process for each return.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Cpu {
-    pub name: String,
-    pub micros_per_return: f64,
 }
 
 /// A client with the ticket it comes back with, and what it has to get.
@@ -96,7 +88,7 @@ pub async fn run(target: &Target, settings: Settings) -> anyhow::Result<Report> 
         clients: pairs,
         missed_of_ones_own: missed,
         happened_elsewhere: u64::from(missed) * u64::from(pairs - 1),
-        cpu: cpu(target, &before, &after, u64::from(pairs) * u64::from(rounds)),
+        cpu: costs(&target.processes, &before, &after, u64::from(pairs) * u64::from(rounds)),
         connected: (&connected).into(),
         caught_up: (&caught_up).into(),
         checks: Checks {
@@ -237,24 +229,12 @@ fn measure(service: &Service, clients: &[Returner], rounds: u32) -> anyhow::Resu
     Ok((connected, caught_up, objections))
 }
 
-fn cpu(
-    target: &Target,
-    before: &[Option<Usage>],
-    after: &[Option<Usage>],
-    returns: u64,
-) -> Vec<Cpu> {
-    let used = target.processes.iter().zip(before.iter().zip(after));
-    used.filter_map(|(process, (before, after))| {
-        let used = (*after)?.cpu.saturating_sub((*before)?.cpu);
-        let micros_per_return = used.as_secs_f64() * 1e6 / returns as f64;
-        Some(Cpu { name: process.name.clone(), micros_per_return })
-    })
-    .collect()
-}
+impl Figures for Report {
+    fn passed(&self) -> bool {
+        self.checks.passed
+    }
 
-impl Report {
-    /// The summary for people.
-    pub fn table(&self) -> String {
+    fn table(&self) -> String {
         let mut text = format!(
             "resume over {}: {} clients, {} messages missed of one's own, {} events elsewhere\n",
             self.protocol, self.clients, self.missed_of_ones_own, self.happened_elsewhere
@@ -265,10 +245,7 @@ impl Report {
                 .map(|micros| format!("{:.2}", micros as f64 / 1000.0));
             times.add_row([name.to_owned(), p.count.to_string()].into_iter().chain(millis));
         }
-        let mut cpu = table(&["CPU", "µs/return"]);
-        for used in &self.cpu {
-            cpu.add_row([used.name.clone(), format!("{:.0}", used.micros_per_return)]);
-        }
+        let cpu = cost_table("µs/return", &self.cpu);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "\n{times}\n\n{cpu}\n\n{}", self.checks.words());
         text
