@@ -16,6 +16,7 @@ use crate::bus::publish::Publisher;
 use crate::bus::{self, tail};
 use crate::domain::clock::SharedClock;
 use crate::domain::ids::Seq;
+use crate::outbox::Outbox;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Sampler;
@@ -32,7 +33,6 @@ pub mod http;
 pub mod hub;
 pub mod limits;
 pub mod messages;
-pub mod outbox;
 pub mod presence;
 pub mod reactions;
 pub mod reads;
@@ -98,8 +98,8 @@ pub struct Edge {
     pub tail: watch::Receiver<tail::Status>,
     pub clock: SharedClock,
     pub metrics: Arc<Metrics>,
-    /// Database connections that may be held while announcements are published.
-    pub announcing: Semaphore,
+    /// Hands announcements of changes to the log.
+    pub outbox: Outbox,
     pub gate: ws::admission::Gate,
     /// Turns with the database for those who were away for long.
     pub replays: Semaphore,

@@ -7,6 +7,7 @@ mod config;
 mod domain;
 mod edge;
 mod lifecycle;
+mod outbox;
 mod persister;
 mod store;
 mod telemetry;

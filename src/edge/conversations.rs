@@ -1,7 +1,7 @@
 //! Conversations and who is in them: the rules around the transactions, whatever protocol asks.
 //!
-//! Each change commits with its announcement; [`outbox::publish`] hands that to the log before the answer, so
-//! that who asked hears of it on their other devices at about the same time.
+//! Each change commits with its announcement; [`crate::outbox`] hands that to the log before the answer, so that who
+//! asked hears of it on their other devices at about the same time.
 
 pub mod contexts;
 pub mod history;
@@ -22,7 +22,7 @@ use crate::wire::requests::conversations::{CreateConversation, PatchConversation
 
 use super::auth::Caller;
 use super::error::{change as change_error, store as store_error};
-use super::{Edge, freshness, outbox, signals};
+use super::{Edge, freshness, signals};
 
 /// A conversation as the caller sees it.
 pub struct Opened {
@@ -77,7 +77,7 @@ async fn open(edge: &Edge, caller: &Caller, new: &NewConversation) -> Result<Ope
     let announced = |after: &Conversation| event(edge, Change::Created, caller, &everyone, after);
     let opened = edge.store.open(new, edge.clock.now(), announced).await.map_err(change_error)?;
     if opened.created {
-        outbox::publish(edge, opened.id).await;
+        edge.outbox.publish(opened.id).await;
     } else {
         freshness::conversation(edge, opened.id).await;
     }
@@ -140,7 +140,7 @@ pub async fn patch(
 
 /// After a change: tell the others, and show it.
 async fn changed(edge: &Edge, caller: &Caller, id: ConversationId) -> Result<View, ApiError> {
-    outbox::publish(edge, id).await;
+    edge.outbox.publish(id).await;
     view(edge, caller, id).await
 }
 
@@ -231,7 +231,7 @@ pub async fn remove(
         .remove_participant(id, caller.user_id, user, edge.clock.now(), announced)
         .await
         .map_err(change_error)?;
-    outbox::publish(edge, id).await;
+    edge.outbox.publish(id).await;
     Ok(())
 }
 

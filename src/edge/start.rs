@@ -22,6 +22,7 @@ use crate::bus::{self, BusError, progress, tail};
 use crate::domain::clock::SharedClock;
 use crate::domain::ids::Seq;
 use crate::lifecycle::Lifecycle;
+use crate::outbox::Outbox;
 use crate::store::Store;
 use crate::telemetry::listener;
 use crate::telemetry::metrics::Metrics;
@@ -37,8 +38,7 @@ use super::presence::keeper::Keeper;
 use super::presence::{self, Presence, announcer};
 use super::ws::admission::Gate;
 use super::{
-    Edge, Settings, arrivals, auth, behind, delivery, freshness, http, limits, outbox, reads,
-    signals,
+    Edge, Settings, arrivals, auth, behind, delivery, freshness, http, limits, reads, signals,
 };
 
 /// What the edge is built from.
@@ -154,6 +154,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
     );
     let keeper =
         Keeper { presence: presence.clone(), bucket, edge_ttl, metrics: parts.metrics.clone() };
+    let outbox = Outbox::new(parts.store.clone(), publisher.clone(), parts.clock.clone());
     let edge = Arc::new(Edge {
         replays: Semaphore::new(parts.settings.max_replays),
         gate: Gate::new(parts.settings.connects_per_second),
@@ -180,7 +181,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         tail: tail_seen,
         clock: parts.clock,
         metrics: parts.metrics,
-        announcing: Semaphore::new(outbox::MAX_ANNOUNCING),
+        outbox,
         sampler: parts.sampler,
         sessions: TaskTracker::new(),
         draining: AtomicBool::new(false),
@@ -239,7 +240,10 @@ impl Work {
                 stoppable(&soft, bus::statuses::follow(&edge.signals, node, deliver)).await
             }
         });
-        lifecycle.spawn_critical("outbox sweep", outbox::sweep(edge.clone(), soft.clone()));
+        lifecycle.spawn_critical("outbox sweep", {
+            let (edge, soft) = (edge.clone(), soft.clone());
+            async move { edge.outbox.sweep(soft).await }
+        });
         lifecycle.spawn_critical("typing", signals::expire_typing(edge.clone(), soft.clone()));
         lifecycle.spawn_critical("lag of Postgres", {
             let (edge, soft) = (edge.clone(), soft.clone());

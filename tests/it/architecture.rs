@@ -84,6 +84,18 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "crate::config",
         ],
     ),
+    (
+        "outbox",
+        &[
+            "crate::edge",
+            "crate::persister",
+            "crate::push",
+            "crate::ingest",
+            "crate::media",
+            "crate::cli",
+            "crate::config",
+        ],
+    ),
     ("edge", &["crate::persister", "crate::push", "crate::ingest", "crate::cli", "crate::config"]),
     ("persister", &["crate::edge", "crate::push", "crate::ingest", "crate::cli", "crate::config"]),
     ("push", &["crate::edge", "crate::persister", "crate::ingest", "crate::cli", "crate::config"]),
