@@ -4,8 +4,8 @@
 
 pub mod error;
 pub mod event;
-
 pub mod metadata;
+pub mod names;
 pub mod objects;
 pub mod presence;
 pub mod requests;

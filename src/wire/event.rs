@@ -4,6 +4,7 @@
 //! which the stream assigns: [`splice_seq`] puts it in, so that nothing is parsed on the way out.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -51,8 +52,9 @@ impl EventKind {
 }
 
 /// `messageDeleted`: `seq` is the place of the message that is gone.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct MessageDeleted {
     pub message_id: MessageId,
     pub conversation_id: ConversationId,
@@ -60,8 +62,9 @@ pub struct MessageDeleted {
 }
 
 /// `reactionUpdated`: somebody reacted to a message, or took it back.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct ReactionUpdated {
     pub message_id: MessageId,
     pub conversation_id: ConversationId,
@@ -73,7 +76,7 @@ pub struct ReactionUpdated {
 }
 
 /// What changed about a conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Change {
     Created,
@@ -91,8 +94,9 @@ pub enum Change {
 }
 
 /// `conversationUpdated` as the log holds it: what is the same for everyone.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct ConversationUpdated {
     pub conversation_id: ConversationId,
     pub change: Change,
@@ -165,8 +169,9 @@ impl std::fmt::Display for Cursor {
 }
 
 /// `userTyping`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct UserTyping {
     pub conversation_id: ConversationId,
     pub user_id: UserId,
@@ -174,25 +179,29 @@ pub struct UserTyping {
 }
 
 /// `messageRead`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct MessageRead {
     pub conversation_id: ConversationId,
     pub user_id: UserId,
     pub message_id: Option<Uuid>,
     pub seq: Seq,
     #[serde(with = "super::time")]
+    #[schemars(with = "super::time::Time")]
     pub read_at: jiff::Timestamp,
 }
 
 /// `messageDelivered`: everything up to `seq` has reached the user.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct MessageDelivered {
     pub conversation_id: ConversationId,
     pub user_id: UserId,
     pub seq: Seq,
     #[serde(with = "super::time")]
+    #[schemars(with = "super::time::Time")]
     pub delivered_at: jiff::Timestamp,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use crate::domain;
 use crate::domain::conversation::{ContextType, ConversationType, Role};
 use crate::domain::message::MessageType;
 
-use super::time;
+use super::{names, time};
 
 /// Why text that claims to be one of our objects is not.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +24,9 @@ pub enum ObjectError {
 }
 
 /// A message. `seq` is absent in the log's `newMessage` (see [`super::event`]).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct Message {
     pub id: Uuid,
     pub conversation_id: Uuid,
@@ -33,39 +35,50 @@ pub struct Message {
     pub sender_id: Uuid,
     pub sender_name: Option<String>,
     #[serde(rename = "type")]
+    #[schemars(with = "names::MessageType")]
     pub kind: String,
     pub content: String,
     pub reply_to_message_id: Option<Uuid>,
     pub reply_to: Option<ReplyTo>,
+    /// By type; see the requests for what each needs. Empty in a tombstone.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub metadata: Box<RawValue>,
     #[serde(default)]
     pub mentions: Vec<Uuid>,
     pub client_message_id: Option<String>,
     pub is_edited: bool,
     #[serde(with = "time::option")]
+    #[schemars(with = "Option<time::Time>")]
     pub edited_at: Option<Timestamp>,
     pub is_deleted: bool,
     #[serde(with = "time::option")]
+    #[schemars(with = "Option<time::Time>")]
     pub deleted_at: Option<Timestamp>,
     #[serde(with = "time::option")]
+    #[schemars(with = "Option<time::Time>")]
     pub expires_at: Option<Timestamp>,
     /// By emoji.
     pub reactions: BTreeMap<String, Reacted>,
     #[serde(with = "time")]
+    #[schemars(with = "time::Time")]
     pub created_at: Timestamp,
     #[serde(with = "time")]
+    #[schemars(with = "time::Time")]
     pub updated_at: Timestamp,
     /// Of a message that is sent later; in answers to the sender only.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::option")]
+    #[schemars(with = "Option<time::Time>")]
     pub send_at: Option<Timestamp>,
     /// In answers to the sender only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<names::MessageStatus>")]
     pub status: Option<String>,
 }
 
 /// Those who reacted with one emoji.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct Reacted {
     pub count: u64,
     /// The first of them, and the one who asks; `count` has them all.
@@ -73,12 +86,14 @@ pub struct Reacted {
 }
 
 /// The quoted message.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct ReplyTo {
     pub id: Uuid,
     pub sender_id: Uuid,
     #[serde(rename = "type")]
+    #[schemars(with = "names::MessageType")]
     pub kind: String,
     pub content: String,
 }
@@ -198,10 +213,12 @@ fn raw_object(text: String) -> Box<RawValue> {
 }
 
 /// The event, business or listing behind a conversation.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct Context {
     #[serde(rename = "type")]
+    #[schemars(with = "names::ContextType")]
     pub kind: String,
     pub id: Uuid,
     pub title: Option<String>,
@@ -210,60 +227,73 @@ pub struct Context {
 }
 
 /// One person in a conversation.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct Participant {
     pub user_id: Uuid,
     pub display_name: Option<String>,
     pub avatar_url: Option<String>,
+    #[schemars(with = "names::Role")]
     pub role: String,
     pub is_online: bool,
     #[serde(with = "time::option")]
+    #[schemars(with = "Option<time::Time>")]
     pub last_seen_at: Option<Timestamp>,
     pub last_read_message_id: Option<Uuid>,
     pub last_read_seq: u64,
     pub delivered_seq: u64,
     #[serde(with = "time")]
+    #[schemars(with = "time::Time")]
     pub joined_at: Timestamp,
 }
 
 /// What is the same for everyone who looks at a conversation.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct SharedConversation {
     pub id: Uuid,
     #[serde(rename = "type")]
+    #[schemars(with = "names::ConversationType")]
     pub kind: String,
     pub title: Option<String>,
     pub description: Option<String>,
     pub avatar_url: Option<String>,
     pub creator_id: Uuid,
+    #[schemars(with = "Option<names::ContextType>")]
     pub context_type: Option<String>,
     pub context_id: Option<Uuid>,
     pub context: Option<Context>,
     pub participants: Vec<Participant>,
     pub participant_count: u32,
     #[serde(with = "time")]
+    #[schemars(with = "time::Time")]
     pub created_at: Timestamp,
     #[serde(with = "time")]
+    #[schemars(with = "time::Time")]
     pub updated_at: Timestamp,
 }
 
 /// A conversation as one user sees it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct Conversation {
     #[serde(flatten)]
     pub shared: SharedConversation,
+    #[schemars(with = "names::Role")]
     pub role: &'static str,
     pub unread_count: u64,
     pub is_pinned: bool,
     pub is_muted: bool,
     #[serde(with = "time::option")]
+    #[schemars(with = "Option<time::Time>")]
     pub muted_until: Option<Timestamp>,
     pub is_archived: bool,
     pub last_message: Option<Message>,
     #[serde(with = "time::option")]
+    #[schemars(with = "Option<time::Time>")]
     pub last_message_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggested_message: Option<String>,
@@ -287,19 +317,22 @@ impl From<domain::conversation::Participant> for Participant {
 }
 
 /// Who else has received and read a message.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct Receipts {
     pub delivered_to: Vec<Receipt>,
     pub read_by: Vec<Receipt>,
 }
 
 /// One of them, and when it was at the latest.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct Receipt {
     pub user_id: Uuid,
     #[serde(with = "time")]
+    #[schemars(with = "time::Time")]
     pub at: Timestamp,
 }
 

@@ -1,6 +1,7 @@
 //! The JSON of who is there.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -15,12 +16,14 @@ use super::time;
 pub const MAX_USERS: usize = 500;
 
 /// One user's state.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "PresenceStatus", deny_unknown_fields)]
 pub struct Status {
     pub user_id: Uuid,
     pub is_online: bool,
     #[serde(with = "time::option")]
+    #[schemars(with = "Option<time::Time>")]
     pub last_seen_at: Option<Timestamp>,
 }
 
@@ -32,34 +35,40 @@ impl From<domain::presence::Status> for Status {
 }
 
 /// `GET /presence`, and the reply to `subscribePresence`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Presence {
     pub presence: Vec<Status>,
 }
 
 /// `userStatusChanged`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct UserStatusChanged {
     #[serde(flatten)]
     pub status: Status,
     #[serde(with = "time")]
+    #[schemars(with = "time::Time")]
     pub timestamp: Timestamp,
 }
 
 /// `subscribePresence`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscribePresence {
+    #[schemars(length(max = MAX_USERS))]
     pub user_ids: Vec<Uuid>,
 }
 
 /// What one node asks another to pass on.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct News<'a> {
     /// Whose status it is.
     pub about: Uuid,
     /// The event's data, as clients get it.
     #[serde(borrow)]
+    #[schemars(with = "UserStatusChanged")]
     pub data: &'a RawValue,
     /// Whose connections get it.
     pub to: Vec<Uuid>,

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -18,7 +19,7 @@ use crate::domain::expiry::MAX_TTL;
 use crate::domain::message::MessageType;
 
 use super::error::{ApiError, FieldErrors};
-use super::metadata;
+use super::{metadata, names};
 
 /// Most people whom one message mentions: each may cost a notification.
 pub const MAX_MENTIONS: usize = 100;
@@ -26,28 +27,41 @@ pub const MAX_MENTIONS: usize = 100;
 pub const MAX_CLIENT_MESSAGE_ID_CHARS: usize = 128;
 
 /// `POST /messages` and the `sendMessage` op.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SendMessage {
     pub conversation_id: Uuid,
+    /// Required and not blank for `text`, a caption for the others; as long as the limits of the node allow.
     #[serde(default)]
     pub content: String,
+    /// `text` if absent.
     #[serde(rename = "type", default)]
+    #[schemars(with = "Option<names::SendableType>")]
     pub kind: Option<String>,
     #[serde(default)]
     pub reply_to_message_id: Option<Uuid>,
+    /// What the type needs, and further keys of at most 4 KiB.
     #[serde(default)]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>")]
     pub metadata: Option<Box<RawValue>>,
+    /// People of the conversation who are mentioned.
     #[serde(default)]
+    #[schemars(length(max = MAX_MENTIONS))]
     pub mentions: Option<Vec<Uuid>>,
+    /// The client's own name for the message: the same name is the same message, however often it is sent.
     #[serde(default)]
+    #[schemars(length(min = 1, max = MAX_CLIENT_MESSAGE_ID_CHARS))]
     pub client_message_id: Option<String>,
     /// 2 or more marks a resend.
     #[serde(default)]
     pub attempt: Option<u32>,
+    /// The message vanishes so many seconds after it was sent.
     #[serde(default)]
+    #[schemars(range(min = 1, max = MAX_TTL.as_secs()))]
     pub ttl_seconds: Option<i64>,
+    /// Send it then, an RFC 3339 time.
     #[serde(default)]
+    #[schemars(extend("format" = "date-time"))]
     pub send_at: Option<String>,
 }
 
@@ -186,13 +200,13 @@ fn longer_than(text: &str, max_chars: usize) -> bool {
 }
 
 /// `PUT /messages/{id}`, and what `editMessage` adds to the id.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct EditMessage {
     pub content: String,
 }
 
 /// `POST /conversations/{id}/mark-read`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MarkRead {
     /// Absent: the newest message.

@@ -1,11 +1,33 @@
 //! Times on the wire: RFC 3339 in UTC with milliseconds, `2026-11-22T09:00:00.000Z`.
 
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serializer};
 
 /// The text of a time.
 pub fn format(at: Timestamp) -> String {
     format!("{at:.3}")
+}
+
+/// How schemas describe a time that we write.
+pub struct Time;
+
+impl JsonSchema for Time {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$",
+        })
+    }
 }
 
 /// For `#[serde(with = "time")]`.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
@@ -12,6 +13,7 @@ use crate::domain::conversation::{
 use crate::domain::ids::UserId;
 use crate::wire::error::{ApiError, FieldErrors};
 use crate::wire::metadata::is_link;
+use crate::wire::names;
 
 use super::check_text;
 
@@ -21,19 +23,28 @@ pub const MAX_NAMED_USERS: usize = 1000;
 const MAX_URL_CHARS: usize = 2048;
 
 /// `POST /conversations`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateConversation {
     #[serde(rename = "type")]
+    #[schemars(with = "names::ConversationType")]
     pub kind: String,
+    /// Not for direct conversations.
     #[serde(default)]
+    #[schemars(length(max = MAX_TITLE_CHARS))]
     pub title: Option<String>,
+    /// Not for direct conversations.
     #[serde(default)]
+    #[schemars(length(max = MAX_DESCRIPTION_CHARS))]
     pub description: Option<String>,
+    /// The others: exactly one for a direct conversation, at least one for a group.
     #[serde(default)]
+    #[schemars(length(max = MAX_NAMED_USERS))]
     pub participant_ids: Option<Vec<Uuid>>,
     #[serde(default)]
+    #[schemars(with = "Option<names::ContextType>")]
     pub context_type: Option<String>,
+    /// Required with a `contextType` other than `general`.
     #[serde(default)]
     pub context_id: Option<Uuid>,
 }
@@ -157,14 +168,19 @@ fn check_context(
 }
 
 /// `PATCH /conversations/{id}`: absent leaves a field, `null` clears it.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PatchConversation {
+    /// May change, but not go.
     #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "String", length(min = 1, max = MAX_TITLE_CHARS))]
     pub title: Option<Option<String>>,
     #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Option<String>", length(max = MAX_DESCRIPTION_CHARS))]
     pub description: Option<Option<String>>,
+    /// An http(s) URL or an absolute path.
     #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Option<String>", length(max = MAX_URL_CHARS))]
     pub avatar_url: Option<Option<String>>,
 }
 
@@ -200,9 +216,10 @@ impl PatchConversation {
 }
 
 /// `POST /conversations/{id}/participants`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AddParticipants {
+    #[schemars(length(min = 1, max = MAX_NAMED_USERS))]
     pub user_ids: Vec<Uuid>,
 }
 
@@ -223,8 +240,9 @@ impl AddParticipants {
 }
 
 /// `PATCH /conversations/{id}/participants/{userId}`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct SetRole {
+    #[schemars(with = "names::Role")]
     role: String,
 }
 
@@ -239,10 +257,11 @@ impl SetRole {
 }
 
 /// `POST /conversations/{id}/mute`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct Mute {
     /// Absent: until undone.
     #[serde(default)]
+    #[schemars(extend("format" = "date-time"))]
     until: Option<String>,
 }
 
