@@ -18,6 +18,7 @@ mod nats;
 mod persister;
 mod postgres;
 mod presence;
+mod push;
 mod tail;
 mod telemetry;
 
@@ -32,6 +33,7 @@ pub use nats::{Nats, NatsTls};
 pub use persister::Persister;
 pub use postgres::{Postgres, TlsMode};
 pub use presence::Presence;
+pub use push::Push;
 pub use secret::Secret;
 pub use tail::Tail;
 pub use telemetry::{LogFormat, Telemetry};
@@ -47,6 +49,7 @@ pub struct Config {
     pub tail: Tail,
     pub persister: Persister,
     pub presence: Presence,
+    pub push: Push,
     pub lifecycle: Lifecycle,
     pub telemetry: Telemetry,
 }
@@ -63,6 +66,7 @@ impl Config {
         self.tail.check(&mut problems);
         self.persister.check(&mut problems);
         self.presence.check(&mut problems);
+        self.push.check(&mut problems);
         self.lifecycle.check(&mut problems);
         self.telemetry.check(&mut problems);
         problems

@@ -5,10 +5,12 @@
 
 pub mod clock;
 pub mod conversation;
+pub mod device;
 pub mod expiry;
 pub mod ids;
 pub mod membership;
 pub mod message;
+pub mod notifications;
 pub mod presence;
 pub mod reaction;
 pub mod receipt;

@@ -9,6 +9,8 @@ mod edge;
 mod lifecycle;
 mod outbox;
 mod persister;
+#[expect(dead_code, unused_imports, reason = "the role that sends follows")]
+mod push;
 mod store;
 mod telemetry;
 mod wire;

@@ -10,6 +10,7 @@
 pub mod connect;
 pub mod contacts;
 pub mod conversations;
+pub mod devices;
 pub mod error;
 pub mod expiry;
 pub mod leadership;
@@ -17,6 +18,7 @@ pub mod lists;
 pub mod markers;
 pub mod messages;
 pub mod migrate;
+pub mod notification_settings;
 pub mod outbox;
 pub mod own_view;
 pub mod participants;

@@ -52,7 +52,12 @@ pub struct Listening {
 /// Checks, starts, and runs until stopped.
 pub async fn command(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
     config.nats.apply_topology &= !args.no_topology;
-    let problems = config.problems();
+    let mut problems = config.problems();
+    if problems.is_empty()
+        && let Err(error) = settings::google(&config.push)
+    {
+        problems.push(format!("push: {error}."));
+    }
     if args.check {
         print!("{}", config.to_toml()?);
     }

@@ -11,6 +11,7 @@ use crate::bus;
 use crate::config::{self, Algorithm, Config, TlsMode};
 use crate::edge::{self, auth, limits};
 use crate::persister;
+use crate::push::{self, ServiceAccount};
 use crate::store;
 
 /// How the store reaches Postgres.
@@ -118,6 +119,40 @@ pub fn presence(config: &Config) -> edge::presence::Settings {
 /// How the persister batches.
 pub fn persister(persister: &config::Persister) -> persister::Settings {
     persister::Settings { batch_size: persister.batch_size, linger: persister.linger }
+}
+
+/// How notifications reach Google, and what they look like; `None` when they are off.
+///
+/// # Errors
+/// When what is configured is no service account.
+pub fn google(push: &config::Push) -> Result<Option<push::FcmSettings>, push::CredentialsError> {
+    if !push.is_on() {
+        return Ok(None);
+    }
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let (project, token_url) = (text(&push.project_id), text(&push.token_url));
+    let account = match push.credentials_file() {
+        Some(file) => ServiceAccount::from_file(file, project.as_deref(), token_url.as_deref())?,
+        None => ServiceAccount::new(
+            &push.project_id,
+            &push.client_email,
+            push.private_key.expose(),
+            token_url.as_deref(),
+        )?,
+    };
+    Ok(Some(push::FcmSettings {
+        account,
+        url: push.fcm_url.clone(),
+        request_timeout: push.request_timeout,
+        look: push::Look {
+            ttl: push.ttl,
+            channel: push.channel.clone(),
+            quiet_channel: push.quiet_channel.clone(),
+            web_icon: push.web_icon.clone(),
+            web_link: push.web_link.clone(),
+        },
+        concurrency: push.concurrency,
+    }))
 }
 
 /// The URL as given, or made of its parts, each encoded: passwords may hold anything.

@@ -20,6 +20,7 @@ const SECTIONS: &[&str] = &[
     "tail",
     "persister",
     "presence",
+    "push",
     "lifecycle",
     "telemetry",
 ];
@@ -55,6 +56,7 @@ pub fn load(
         section(&merged, "tail", &mut problems),
         section(&merged, "persister", &mut problems),
         section(&merged, "presence", &mut problems),
+        section(&merged, "push", &mut problems),
         section(&merged, "lifecycle", &mut problems),
         section(&merged, "telemetry", &mut problems),
     );
@@ -68,6 +70,7 @@ pub fn load(
             Some(tail),
             Some(persister),
             Some(presence),
+            Some(push),
             Some(lifecycle),
             Some(telemetry),
         ) if problems.is_empty() => Ok(Config {
@@ -79,6 +82,7 @@ pub fn load(
             tail,
             persister,
             presence,
+            push,
             lifecycle,
             telemetry,
         }),

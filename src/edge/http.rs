@@ -5,6 +5,7 @@
 
 mod contexts;
 mod conversations;
+mod devices;
 mod extract;
 mod messages;
 pub mod operators;
@@ -57,6 +58,7 @@ fn participants_api(edge: &Arc<Edge>) -> Router<Arc<Edge>> {
         .merge(context_routes())
         .merge(participant_routes())
         .merge(message_routes())
+        .merge(device_routes())
         .route("/sync", get(sync::since))
         .route_layer(middleware::from_fn_with_state(edge.clone(), stack::authenticate))
 }
@@ -89,6 +91,14 @@ fn participant_routes() -> Router<Arc<Edge>> {
         .route("/conversations/{id}/join", post(p::join))
         .route("/conversations/{id}/leave", post(p::leave))
         .route("/presence", get(presence::get))
+}
+
+fn device_routes() -> Router<Arc<Edge>> {
+    use devices as d;
+    Router::new()
+        .route("/devices", get(d::list).post(d::register))
+        .route("/devices/{token}", delete(d::remove))
+        .route("/me/notifications", get(d::settings).put(d::set_settings))
 }
 
 fn message_routes() -> Router<Arc<Edge>> {

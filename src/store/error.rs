@@ -29,6 +29,11 @@ impl StoreError {
         Self::Unavailable("no answer in time".into())
     }
 
+    /// Two requests got into each other's way; repeating one of them succeeds.
+    pub(super) fn contended() -> Self {
+        Self::Unavailable("another request came between".into())
+    }
+
     pub(super) fn bug(what: impl Into<String>) -> Self {
         Self::Bug(what.into().into())
     }

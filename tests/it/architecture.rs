@@ -124,7 +124,6 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("axum", &["edge", "telemetry"]),
     ("object_store", &["media"]),
     ("fcm", &["push"]),
-    ("gcp_auth", &["push"]),
 ];
 
 /// Each source file with its room, and its code without comments.
