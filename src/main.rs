@@ -7,6 +7,7 @@ mod config;
 mod domain;
 mod edge;
 mod lifecycle;
+mod media;
 mod outbox;
 mod persister;
 #[expect(dead_code, unused_imports, reason = "the role that sends follows")]
