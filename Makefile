@@ -4,10 +4,10 @@ DATA   ?= .data
 LISTEN ?= 127.0.0.1:$(or $(MESSAGING_PORT),3004)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults bench fmt lint clean
+.PHONY: help setup run test faults bench compose-env fmt lint clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Bring nats-server, Postgres and the tests' client, if they are missing
 	@scripts/setup
@@ -27,6 +27,9 @@ faults: setup ## Break everything for minutes while clients talk, and compare wh
 bench: setup ## Measure against a running `make run`
 	@cargo build --release --locked
 	@exec target/release/messaging bench --data $(DATA) $(ARGS)
+
+compose-env: ## Make .env, with secrets of its own, for docker compose
+	@scripts/compose-env
 
 fmt: ## Format the code
 	cargo fmt

@@ -7,6 +7,7 @@ mod bench;
 mod chat;
 mod data_folder;
 mod dev;
+mod health;
 mod migrate;
 mod roles;
 mod serve;
@@ -46,6 +47,8 @@ enum Command {
     Chat(chat::Args),
     /// Print a token for a user, signed with the JWT secret.
     Token(token::Args),
+    /// Ask a process on this machine whether it is ready; fails when it is not.
+    Health(health::Args),
     /// Bring the database to this version's schema.
     Migrate,
     /// Streams, buckets and consumers in NATS.
@@ -67,6 +70,7 @@ impl Cli {
             Command::Bench(args) => bench::command(args).await,
             Command::Chat(args) => chat::command(args).await,
             Command::Token(args) => token::command(&args, &config),
+            Command::Health(args) => health::command(args, config).await,
             Command::Migrate => migrate::command(config).await,
             Command::Topology(args) => topology::command(args, config).await,
         };

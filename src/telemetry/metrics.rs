@@ -5,6 +5,7 @@
 //!
 //! To add one: a field, its registration in [`Metrics::new`], a line in `docs/`.
 
+mod announced;
 mod histogram;
 mod presence;
 #[cfg(test)]
@@ -216,6 +217,7 @@ impl Metrics {
         metrics.register_persister();
         metrics.presence.register(&mut metrics.registry);
         metrics.register_requests();
+        metrics.announce();
         metrics
     }
 

@@ -5,6 +5,7 @@
 mod architecture;
 mod cli;
 mod cluster;
+mod compose;
 mod dedupe;
 mod degraded;
 mod delivery;

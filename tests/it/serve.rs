@@ -70,6 +70,30 @@ async fn sockets_and_metrics_may_have_listeners_of_their_own() {
 }
 
 #[tokio::test]
+async fn health_asks_a_process_for_its_readiness() {
+    let world = World::start().await;
+    let address = world.node().url.trim_start_matches("http://").to_owned();
+    let ask = |address: &str| {
+        let output =
+            command(&["health", "--address", address], &[]).output().expect("messaging runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(ask(&address).0, Some(0));
+    world.nats.stop();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let (code, said) = loop {
+        let answer = ask(&address);
+        if answer.0 != Some(0) || tokio::time::Instant::now() > deadline {
+            break answer;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(code, Some(1));
+    assert!(said.contains("NATS"), "{said}");
+    assert_eq!(ask("127.0.0.1:1").0, Some(1));
+}
+
+#[tokio::test]
 async fn a_stopping_node_sees_its_clients_off() {
     let mut world = World::start_with(&[("MESSAGING_DRAIN_WINDOW", "2s")]).await;
     let mut ws = world.node().ws(&world.user("Ada")).await;
