@@ -2,13 +2,16 @@
 //!
 //! The types here mirror the published contract and hold no rules; they convert from and to [`crate::domain`].
 
+pub mod answers;
 pub mod devices;
 pub mod error;
 pub mod event;
+pub mod frames;
 pub mod metadata;
 pub mod names;
 pub mod objects;
 pub mod presence;
 pub mod requests;
+pub mod schemas;
 pub mod subjects;
 pub mod time;

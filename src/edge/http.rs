@@ -1,11 +1,13 @@
 //! REST: routes by audience, and everything that a request passes on its way.
 //!
 //! To add a route: a handler in the file of its subject, which reads the request, calls the rules and writes the
-//! answer; and a line here.
+//! answer, annotated with what it takes and answers; and its name here. Types that the annotation names stand in
+//! `docs/openapi.rs`.
 
 mod contexts;
 mod conversations;
 mod devices;
+mod docs;
 mod extract;
 mod messages;
 pub mod operators;
@@ -18,8 +20,9 @@ mod sync;
 
 use std::sync::Arc;
 
-use axum::routing::{delete, get, post, put};
 use axum::{Router, middleware};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::telemetry::listener;
 
@@ -27,8 +30,10 @@ use super::{Edge, ws};
 
 /// Everything that is served on the main listener.
 pub fn router(edge: Arc<Edge>, ready: listener::Check) -> Router {
-    let routes = Router::new().nest("/messaging", participants_api(&edge)).merge(ws::routes());
-    stacked(edge, ready, routes)
+    let authenticated = middleware::from_fn_with_state(edge.clone(), stack::authenticate);
+    let api = participants_api().route_layer(authenticated);
+    let (api, described) = OpenApiRouter::new().nest("/messaging", api).split_for_parts();
+    stacked(edge, ready, api.merge(ws::routes()).merge(docs::routes(described)))
 }
 
 /// The sockets alone, for a listener of their own.
@@ -52,63 +57,62 @@ fn stacked(edge: Arc<Edge>, ready: listener::Check, routes: Router<Arc<Edge>>) -
 }
 
 /// For people with a token: each request is authenticated and counted before its handler runs.
-fn participants_api(edge: &Arc<Edge>) -> Router<Arc<Edge>> {
-    Router::new()
+fn participants_api() -> OpenApiRouter<Arc<Edge>> {
+    OpenApiRouter::new()
         .merge(conversation_routes())
         .merge(context_routes())
         .merge(participant_routes())
         .merge(message_routes())
         .merge(device_routes())
-        .route("/sync", get(sync::since))
-        .route_layer(middleware::from_fn_with_state(edge.clone(), stack::authenticate))
+        .routes(routes!(sync::since))
 }
 
-fn conversation_routes() -> Router<Arc<Edge>> {
+fn conversation_routes() -> OpenApiRouter<Arc<Edge>> {
     use conversations as c;
-    Router::new()
-        .route("/conversations", get(c::list).post(c::create))
-        .route("/conversations/{id}", get(c::get).patch(c::patch))
-        .route("/conversations/{id}/archive", post(c::archive).delete(c::unarchive))
-        .route("/conversations/{id}/pin", post(c::pin).delete(c::unpin))
-        .route("/conversations/{id}/mute", post(c::mute).delete(c::unmute))
-        .route("/conversations/{id}/mark-read", post(c::mark_read))
-        .route("/unread", get(c::unread))
+    OpenApiRouter::new()
+        .routes(routes!(c::list, c::create))
+        .routes(routes!(c::get, c::patch))
+        .routes(routes!(c::archive, c::unarchive))
+        .routes(routes!(c::pin, c::unpin))
+        .routes(routes!(c::mute, c::unmute))
+        .routes(routes!(c::mark_read))
+        .routes(routes!(c::unread))
 }
 
-fn context_routes() -> Router<Arc<Edge>> {
+fn context_routes() -> OpenApiRouter<Arc<Edge>> {
     use contexts as x;
-    Router::new()
-        .route("/conversations/event/{eventId}", get(x::event).post(x::create_event))
-        .route("/conversations/business/{businessId}", get(x::business).post(x::create_business))
-        .route("/conversations/listing/{listingId}", get(x::listing).post(x::create_listing))
+    OpenApiRouter::new()
+        .routes(routes!(x::event, x::create_event))
+        .routes(routes!(x::business, x::create_business))
+        .routes(routes!(x::listing, x::create_listing))
 }
 
-fn participant_routes() -> Router<Arc<Edge>> {
+fn participant_routes() -> OpenApiRouter<Arc<Edge>> {
     use participants as p;
-    Router::new()
-        .route("/conversations/{id}/participants", get(p::list).post(p::add))
-        .route("/conversations/{id}/participants/{userId}", delete(p::remove).patch(p::set_role))
-        .route("/conversations/{id}/join", post(p::join))
-        .route("/conversations/{id}/leave", post(p::leave))
-        .route("/presence", get(presence::get))
+    OpenApiRouter::new()
+        .routes(routes!(p::list, p::add))
+        .routes(routes!(p::remove, p::set_role))
+        .routes(routes!(p::join))
+        .routes(routes!(p::leave))
+        .routes(routes!(presence::get))
 }
 
-fn device_routes() -> Router<Arc<Edge>> {
+fn device_routes() -> OpenApiRouter<Arc<Edge>> {
     use devices as d;
-    Router::new()
-        .route("/devices", get(d::list).post(d::register))
-        .route("/devices/{token}", delete(d::remove))
-        .route("/me/notifications", get(d::settings).put(d::set_settings))
+    OpenApiRouter::new()
+        .routes(routes!(d::list, d::register))
+        .routes(routes!(d::remove))
+        .routes(routes!(d::settings, d::set_settings))
 }
 
-fn message_routes() -> Router<Arc<Edge>> {
+fn message_routes() -> OpenApiRouter<Arc<Edge>> {
     use messages as m;
     use reactions as r;
-    Router::new()
-        .route("/conversations/{id}/messages", get(m::list))
-        .route("/messages", post(m::send))
-        .route("/messages/scheduled", get(scheduled::list))
-        .route("/messages/{id}", get(m::get).put(m::edit).delete(m::delete))
-        .route("/messages/{id}/reactions/{emoji}", put(r::add).delete(r::remove))
-        .route("/messages/{id}/receipts", get(m::receipts))
+    OpenApiRouter::new()
+        .routes(routes!(m::list))
+        .routes(routes!(m::send))
+        .routes(routes!(scheduled::list))
+        .routes(routes!(m::get, m::edit, m::delete))
+        .routes(routes!(r::add, r::remove))
+        .routes(routes!(m::receipts))
 }

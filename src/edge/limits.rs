@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::ids::UserId;
 use crate::wire::error::ApiError;
+use crate::wire::frames;
 
 /// What a user saves up while quiet, in seconds' worth: apps send in bursts.
 const BURST: u32 = 3;
@@ -65,15 +66,15 @@ impl Limits {
     }
 
     /// What a client is told when it connects, so that it can pace itself. 0 is no limit.
-    pub fn stated(&self, edge: &super::Settings) -> serde_json::Value {
-        serde_json::json!({
-            "messagesPerSecond": self.settings.messages_per_second,
-            "signalsPerSecond": self.settings.signals_per_second,
-            "requestsPerSecond": self.settings.requests_per_second,
-            "maxContentChars": edge.max_content_chars,
-            "maxFrameBytes": edge.max_frame_bytes,
-            "maxGroupParticipants": edge.max_group_participants,
-        })
+    pub fn stated(&self, edge: &super::Settings) -> frames::Limits {
+        frames::Limits {
+            messages_per_second: self.settings.messages_per_second,
+            signals_per_second: self.settings.signals_per_second,
+            requests_per_second: self.settings.requests_per_second,
+            max_content_chars: edge.max_content_chars,
+            max_frame_bytes: edge.max_frame_bytes,
+            max_group_participants: edge.max_group_participants,
+        }
     }
 
     /// Forgets users who have been quiet, until cancelled.

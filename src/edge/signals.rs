@@ -15,7 +15,7 @@ use crate::bus::signals::{self, Signal};
 use crate::domain::ids::{ConversationId, UserId};
 use crate::store::markers::Marker;
 use crate::wire::event::{Change, EventKind, UserTyping};
-use crate::wire::objects;
+use crate::wire::frames::{OwnChange, OwnRead, ReadSoFar};
 
 use super::Edge;
 
@@ -108,15 +108,15 @@ pub async fn own_read(
     conversation: ConversationId,
     marker: &Marker,
 ) {
-    let payload = serde_json::json!({
-        "conversationId": conversation,
-        "change": Change::Read,
-        "conversation": {
-            "id": conversation,
-            "unreadCount": marker.unread_count,
-            "lastReadSeq": marker.seq,
+    let payload = OwnRead {
+        conversation_id: conversation,
+        change: Change::Read,
+        conversation: ReadSoFar {
+            id: conversation,
+            unread_count: marker.unread_count,
+            last_read_seq: marker.seq,
         },
-    });
+    };
     let Some(payload) = json(&payload) else { return };
     let signal = own(user, conversation, payload);
     send(edge, Signal { except_connection: connection, ..signal }).await;
@@ -124,13 +124,6 @@ pub async fn own_read(
 
 /// Tells a user's devices that their own view of a conversation has changed.
 pub async fn own_change(edge: &Edge, user: UserId, conversation: ConversationId, change: Change) {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct OwnChange {
-        conversation_id: ConversationId,
-        change: Change,
-        conversation: objects::Conversation,
-    }
     let view = match edge.store.view(conversation, user, edge.clock.now()).await {
         Ok(Some(view)) => view,
         Ok(None) => return,

@@ -28,6 +28,7 @@ use crate::telemetry::listener;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Sampler;
 use crate::wire::error::CloseCode;
+use crate::wire::frames::Reconnect;
 
 use super::hub::frames::Event;
 use super::hub::queue::Frame;
@@ -310,7 +311,7 @@ async fn drain(edge: Arc<Edge>, soft: CancellationToken) {
 /// `reconnect`, with a delay of its own for each client, so that they do not all come back at once.
 fn come_back(edge: &Edge, connection: &Connection) -> Frame {
     let window = u64::try_from(edge.settings.drain_window.as_millis()).unwrap_or(u64::MAX);
-    let after = rand::random_range(0..=window);
-    let data = format!("{{\"afterMs\":{after}}}");
+    let after_ms = rand::random_range(0..=window);
+    let data = serde_json::json!(Reconnect { after_ms }).to_string();
     Event::passing("reconnect", data.as_bytes()).frame(connection.protocol)
 }

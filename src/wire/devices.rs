@@ -2,18 +2,22 @@
 
 use jiff::Timestamp;
 use jiff::civil::Time;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::device::{self, MAX_TOKEN_BYTES, Platform, Registered};
 use crate::domain::notifications::{QuietHours, Settings, Zone};
 
 use super::error::{ApiError, FieldErrors};
-use super::time;
+use super::{names, time};
 
 /// `POST /devices`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct RegisterDevice {
+    /// The registration token of Firebase Cloud Messaging.
+    #[schemars(length(min = 1, max = MAX_TOKEN_BYTES))]
     pub token: String,
+    #[schemars(with = "names::Platform")]
     pub platform: String,
 }
 
@@ -38,16 +42,20 @@ impl RegisterDevice {
 }
 
 /// A device as its owner sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Device", deny_unknown_fields)]
 pub struct DeviceView {
     /// As much of it as tells one's own devices apart.
     pub token: String,
+    #[schemars(with = "names::Platform")]
     pub platform: &'static str,
     #[serde(with = "time")]
+    #[schemars(with = "time::Time")]
     pub created_at: Timestamp,
     /// When the app last registered it.
     #[serde(with = "time")]
+    #[schemars(with = "time::Time")]
     pub refreshed_at: Timestamp,
 }
 
@@ -60,26 +68,33 @@ impl From<Registered> for DeviceView {
 }
 
 /// `GET /devices`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Devices {
     pub devices: Vec<DeviceView>,
 }
 
 /// `PUT /me/notifications`. What is left out becomes the default.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SetNotifications {
     #[serde(default)]
     quiet_hours: Option<SetQuietHours>,
     #[serde(default, deserialize_with = "or_default")]
+    #[schemars(with = "Option<bool>")]
     mentions_pierce_mute: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct SetQuietHours {
+    /// `HH:MM`
+    #[schemars(regex(pattern = r"^([01]\d|2[0-3]):[0-5]\d$"))]
     from: String,
+    /// `HH:MM`
+    #[schemars(regex(pattern = r"^([01]\d|2[0-3]):[0-5]\d$"))]
     to: String,
+    /// A name like `Africa/Lagos`.
     time_zone: String,
 }
 
@@ -130,15 +145,18 @@ fn minute(text: &str) -> Option<Time> {
 }
 
 /// `GET /me/notifications`, and the answer to `PUT`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct Notifications {
     pub quiet_hours: Option<QuietHoursView>,
     pub mentions_pierce_mute: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+#[schemars(rename = "QuietHours")]
 pub struct QuietHoursView {
     pub from: String,
     pub to: String,

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
+
+use super::names;
 
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,7 +89,9 @@ impl Code {
 }
 
 /// One field and what is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// `field` is a path into the request, such as `metadata.location.latitude`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct FieldError {
     pub field: Cow<'static, str>,
     pub message: Cow<'static, str>,
@@ -197,20 +202,26 @@ impl FieldErrors {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// A refusal over REST: a problem as in RFC 9457.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Problem<'a> {
     #[serde(rename = "type")]
     kind: String,
     title: &'static str,
     status: u16,
+    #[schemars(with = "names::Code")]
     code: &'static str,
     detail: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
 }
 
-#[derive(Debug, Serialize)]
+/// A refusal over a socket.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct FrameError<'a> {
+    #[schemars(with = "names::Code")]
     code: &'static str,
     message: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]

@@ -29,6 +29,11 @@ macro_rules! words {
 }
 
 words! {
+    /// Why a request was refused, and with that whether to come back.
+    Code: [
+        "unauthenticated", "forbidden", "not_a_participant", "not_found", "conflict", "invalid", "payload_too_large",
+        "unsupported_media", "rate_limited", "unavailable", "internal"
+    ];
     /// What a message is.
     MessageType: ["text", "image", "video", "audio", "location", "file", "system"];
     /// What a client may send.
@@ -39,6 +44,8 @@ words! {
     ContextType: ["event", "business", "listing", "general"];
     /// What somebody may do in a conversation.
     Role: ["member", "admin"];
+    /// What a device runs on.
+    Platform: ["android", "ios", "web"];
     /// How far a message of one's own is.
     MessageStatus: ["sent", "delivered", "read", "scheduled", "failed", "cancelled"];
 }

@@ -23,14 +23,17 @@ pub enum ObjectError {
     MessageType,
 }
 
-/// A message. `seq` is absent in the log's `newMessage` (see [`super::event`]).
+/// A message.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub struct Message {
     pub id: Uuid,
     pub conversation_id: Uuid,
+    /// Its place in the order of messages. Absent while it is only scheduled, and in the log, where the stream's own
+    /// sequence is meant.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
     pub seq: Option<u64>,
     pub sender_id: Uuid,
     pub sender_name: Option<String>,
@@ -67,11 +70,11 @@ pub struct Message {
     pub updated_at: Timestamp,
     /// Of a message that is sent later; in answers to the sender only.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::option")]
-    #[schemars(with = "Option<time::Time>")]
+    #[schemars(with = "time::Time")]
     pub send_at: Option<Timestamp>,
     /// In answers to the sender only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<names::MessageStatus>")]
+    #[schemars(with = "names::MessageStatus")]
     pub status: Option<String>,
 }
 
@@ -295,7 +298,9 @@ pub struct Conversation {
     #[serde(with = "time::option")]
     #[schemars(with = "Option<time::Time>")]
     pub last_message_at: Option<Timestamp>,
+    /// While a conversation with a context is empty.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub suggested_message: Option<String>,
 }
 

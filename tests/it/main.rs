@@ -22,6 +22,7 @@ mod malformed;
 mod markers;
 mod membership_counts;
 mod mentions;
+mod openapi;
 mod order;
 mod outbox;
 mod persister;

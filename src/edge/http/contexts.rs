@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::domain::conversation::ContextType;
@@ -17,15 +19,30 @@ use crate::wire::error::ApiError;
 use crate::wire::objects;
 
 use super::conversations::opened;
+use super::docs::responses::{Forbidden, Invalid, TooLarge, Usual};
 use super::extract::{Asking, Fields, Ids, OptionalBody, Params};
 
 /// The owner goes by another name for each kind of context; the title may be given for each.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema, IntoParams)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "NamedContext")]
+#[into_params(parameter_in = Query)]
 pub struct Named {
+    /// Of an event.
+    #[schemars(with = "Option<Uuid>")]
+    #[param(value_type = Option<Uuid>)]
     organizer_id: Option<String>,
+    /// Of a business.
+    #[schemars(with = "Option<Uuid>")]
+    #[param(value_type = Option<Uuid>)]
     owner_id: Option<String>,
+    /// Of a listing.
+    #[schemars(with = "Option<Uuid>")]
+    #[param(value_type = Option<Uuid>)]
     seller_id: Option<String>,
+    /// What the context is called, where that is not known yet.
+    #[schemars(length(max = 200))]
+    #[param(max_length = 200)]
     title: Option<String>,
 }
 
@@ -67,7 +84,19 @@ type Answer = Result<(StatusCode, Json<objects::Conversation>), ApiError>;
 
 /// Both methods of each kind of context.
 macro_rules! about {
-    ($($kind:ident: $get:ident, $post:ident;)*) => {$(
+    ($($kind:ident $path:literal $id:literal: $get:ident $getting:literal, $post:ident $posting:literal;)*) => {$(
+        /// The caller's conversation about it with its owner; opened if there is none.
+        #[utoipa::path(
+            get,
+            path = $path,
+            operation_id = $getting,
+            tag = "Conversations",
+            params(($id = Uuid, Path), Named),
+            responses(
+                (status = 200, description = "The conversation", body = objects::Conversation),
+                Usual, Invalid, Forbidden
+            )
+        )]
         pub async fn $get(
             State(edge): State<Arc<Edge>>,
             Asking(caller): Asking,
@@ -79,6 +108,20 @@ macro_rules! about {
             Ok(opened(&edge, Opened { created: false, ..found }))
         }
 
+        /// The same; what the query leaves out may stand in the body.
+        #[utoipa::path(
+            post,
+            path = $path,
+            operation_id = $posting,
+            tag = "Conversations",
+            params(($id = Uuid, Path), Named),
+            request_body = Option<Named>,
+            responses(
+                (status = 201, description = "The new conversation", body = objects::Conversation),
+                (status = 200, description = "It was there already", body = objects::Conversation),
+                Usual, Invalid, Forbidden, TooLarge
+            )
+        )]
         pub async fn $post(
             State(edge): State<Arc<Edge>>,
             Asking(caller): Asking,
@@ -92,7 +135,10 @@ macro_rules! about {
 }
 
 about! {
-    Event: event, create_event;
-    Business: business, create_business;
-    Listing: listing, create_listing;
+    Event "/conversations/event/{eventId}" "eventId":
+        event "getEventConversation", create_event "openEventConversation";
+    Business "/conversations/business/{businessId}" "businessId":
+        business "getBusinessConversation", create_business "openBusinessConversation";
+    Listing "/conversations/listing/{listingId}" "listingId":
+        listing "getListingConversation", create_listing "openListingConversation";
 }

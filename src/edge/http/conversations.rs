@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::domain::conversation::{ContextType, ConversationType, View};
@@ -15,11 +15,13 @@ use crate::edge::conversations::{self, Opened};
 use crate::edge::{Edge, error, freshness, reads};
 use crate::store::lists::{Filter, From, ListKey};
 use crate::store::own_view::OwnChange;
+use crate::wire::answers::{ConversationList, MarkedRead, Unread};
 use crate::wire::error::ApiError;
-use crate::wire::objects;
 use crate::wire::requests::MarkRead;
 use crate::wire::requests::conversations::{CreateConversation, Mute, PatchConversation};
+use crate::wire::{names, objects};
 
+use super::docs::responses::{Conflict, Forbidden, Invalid, Missing, NotMine, TooLarge, Usual};
 use super::extract::{Asking, Body, Fields, Ids, OptionalBody, Params};
 
 type Shown = Json<objects::Conversation>;
@@ -38,29 +40,28 @@ pub fn opened(edge: &Edge, opened: Opened) -> (StatusCode, Shown) {
     (status, shown(edge, opened.view))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// From 1; not together with `before`.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 10000)]
     page: Option<String>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     limit: Option<String>,
+    /// The `nextCursor` of the page before.
     before: Option<String>,
+    /// `true`: the archived ones instead of the others.
+    #[param(value_type = Option<bool>)]
     archived: Option<String>,
+    #[param(value_type = Option<names::ContextType>)]
     context_type: Option<String>,
     #[serde(rename = "type")]
+    #[param(value_type = Option<names::ConversationType>)]
     kind: Option<String>,
+    /// Text in titles and in names of participants.
+    #[param(max_length = 200)]
     q: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct List {
-    conversations: Vec<objects::Conversation>,
-    /// Absent where a cursor was followed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    page: Option<u32>,
-    limit: u32,
-    total: u64,
-    next_cursor: Option<String>,
 }
 
 impl ListQuery {
@@ -94,19 +95,31 @@ impl ListQuery {
     }
 }
 
-/// `GET /conversations`
+/// The caller's conversations: pinned first, then those with the newest message.
+#[utoipa::path(
+    get,
+    path = "/conversations",
+    operation_id = "listConversations",
+    tag = "Conversations",
+    params(ListQuery),
+    responses(
+        (status = 200, description = "A page", body = ConversationList),
+        Usual,
+        Invalid
+    )
+)]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
     Params(query): Params<ListQuery>,
-) -> Result<Json<List>, ApiError> {
+) -> Result<Json<ConversationList>, ApiError> {
     let (filter, from, limit) = query.read()?;
     let listing = conversations::list(&edge, &caller, &filter, from, limit).await?;
     let page = match from {
         From::Page(page) => Some(page),
         From::Behind(_) => None,
     };
-    Ok(Json(List {
+    Ok(Json(ConversationList {
         conversations: listing.views.into_iter().map(|view| edge.presence.show(view)).collect(),
         page,
         limit,
@@ -129,7 +142,20 @@ fn read_cursor(text: &str) -> Option<ListKey> {
     Some(ListKey { pinned, active_at, id: Uuid::try_parse(id).ok()? })
 }
 
-/// `GET /conversations/{id}`
+/// One conversation, as the caller sees it.
+#[utoipa::path(
+    get,
+    path = "/conversations/{id}",
+    operation_id = "getConversation",
+    tag = "Conversations",
+    params(("id" = Uuid, Path, description = "The conversation")),
+    responses(
+        (status = 200, description = "The conversation", body = objects::Conversation),
+        Usual,
+        Invalid,
+        NotMine
+    )
+)]
 pub async fn get(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -138,7 +164,25 @@ pub async fn get(
     conversations::get(&edge, &caller, id).await.map(|view| shown(&edge, view))
 }
 
-/// `POST /conversations`
+/// Opens a conversation.
+///
+/// A direct one that exists for the same two people and context is returned as it is.
+#[utoipa::path(
+    post,
+    path = "/conversations",
+    operation_id = "createConversation",
+    tag = "Conversations",
+    request_body = CreateConversation,
+    responses(
+        (status = 201, description = "The new conversation", body = objects::Conversation),
+        (status = 200, description = "It was there already", body = objects::Conversation),
+        Usual,
+        Invalid,
+        Forbidden,
+        Conflict,
+        TooLarge
+    )
+)]
 pub async fn create(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -147,7 +191,23 @@ pub async fn create(
     conversations::create(&edge, &caller, request).await.map(|new| opened(&edge, new))
 }
 
-/// `PATCH /conversations/{id}`
+/// Changes what a conversation says about itself; for its admins. Absent leaves a field, null clears it.
+#[utoipa::path(
+    patch,
+    path = "/conversations/{id}",
+    operation_id = "updateConversation",
+    tag = "Conversations",
+    params(("id" = Uuid, Path, description = "The conversation")),
+    request_body = PatchConversation,
+    responses(
+        (status = 200, description = "The conversation", body = objects::Conversation),
+        Usual,
+        Invalid,
+        Forbidden,
+        Conflict,
+        TooLarge
+    )
+)]
 pub async fn patch(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -159,8 +219,19 @@ pub async fn patch(
 
 /// Routes that change the caller's own view and need nothing but its id.
 macro_rules! own_view {
-    ($($(#[$doc:meta])* $name:ident => $change:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $method:ident $path:literal $operation:literal => $change:expr;)*) => {$(
         $(#[$doc])*
+        #[utoipa::path(
+            $method,
+            path = $path,
+            operation_id = $operation,
+            tag = "Conversations",
+            params(("id" = Uuid, Path, description = "The conversation")),
+            responses(
+                (status = 200, description = "The conversation", body = objects::Conversation),
+                Usual, Invalid, NotMine
+            )
+        )]
         pub async fn $name(
             State(edge): State<Arc<Edge>>,
             Asking(caller): Asking,
@@ -172,19 +243,34 @@ macro_rules! own_view {
 }
 
 own_view! {
-    /// `POST /conversations/{id}/archive`
-    archive => OwnChange::Archive(true);
-    /// `DELETE /conversations/{id}/archive`
-    unarchive => OwnChange::Archive(false);
-    /// `POST /conversations/{id}/pin`
-    pin => OwnChange::Pin(true);
-    /// `DELETE /conversations/{id}/pin`
-    unpin => OwnChange::Pin(false);
-    /// `DELETE /conversations/{id}/mute`
-    unmute => OwnChange::Unmute;
+    /// Archives a conversation, for the caller alone.
+    archive: post "/conversations/{id}/archive" "archiveConversation" => OwnChange::Archive(true);
+    /// Takes a conversation out of the caller's archive.
+    unarchive: delete "/conversations/{id}/archive" "unarchiveConversation" => OwnChange::Archive(false);
+    /// Pins a conversation, for the caller alone.
+    pin: post "/conversations/{id}/pin" "pinConversation" => OwnChange::Pin(true);
+    /// Unpins a conversation.
+    unpin: delete "/conversations/{id}/pin" "unpinConversation" => OwnChange::Pin(false);
+    /// Ends a mute.
+    unmute: delete "/conversations/{id}/mute" "unmuteConversation" => OwnChange::Unmute;
 }
 
-/// `POST /conversations/{id}/mute`
+/// Mutes a conversation for the caller: until a time, or until undone.
+#[utoipa::path(
+    post,
+    path = "/conversations/{id}/mute",
+    operation_id = "muteConversation",
+    tag = "Conversations",
+    params(("id" = Uuid, Path, description = "The conversation")),
+    request_body = Option<Mute>,
+    responses(
+        (status = 200, description = "The conversation", body = objects::Conversation),
+        Usual,
+        Invalid,
+        NotMine,
+        TooLarge
+    )
+)]
 pub async fn mute(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -197,26 +283,52 @@ pub async fn mute(
         .map(|view| shown(&edge, view))
 }
 
-/// `POST /conversations/{id}/mark-read`
+/// Moves the caller's read marker up to a message, by default the newest. It never goes back.
+#[utoipa::path(
+    post,
+    path = "/conversations/{id}/mark-read",
+    operation_id = "markRead",
+    tag = "Messages",
+    params(("id" = Uuid, Path, description = "The conversation")),
+    request_body = Option<MarkRead>,
+    responses(
+        (status = 200, description = "What is still unread there", body = MarkedRead),
+        Usual,
+        Invalid,
+        NotMine,
+        Missing,
+        TooLarge
+    )
+)]
 pub async fn mark_read(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
     Ids([id]): Ids<1>,
     OptionalBody(request): OptionalBody<MarkRead>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<MarkedRead>, ApiError> {
     edge.limits.signal(caller.user_id)?;
-    let unread = reads::mark_read(&edge, &caller, None, id, request.message_id).await?;
-    Ok(Json(json!({ "success": true, "unreadCount": unread })))
+    let unread_count = reads::mark_read(&edge, &caller, None, id, request.message_id).await?;
+    Ok(Json(MarkedRead { success: true, unread_count }))
 }
 
-/// `GET /unread`
+/// What the caller has not read, muted conversations apart.
+#[utoipa::path(
+    get,
+    path = "/unread",
+    operation_id = "countUnread",
+    tag = "Messages",
+    responses(
+        (status = 200, description = "The counts", body = Unread),
+        Usual
+    )
+)]
 pub async fn unread(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Unread>, ApiError> {
     freshness::everything(&edge).await;
     let unread = edge.store.unread(caller.user_id, edge.clock.now()).await.map_err(error::store)?;
-    Ok(Json(json!({ "total": unread.total, "conversations": unread.conversations })))
+    Ok(Json(Unread { conversations: unread.conversations, total: unread.total }))
 }
 
 #[cfg(test)]

@@ -6,22 +6,37 @@ use axum::Json;
 use axum::extract::{FromRequestParts, RawPathParams, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use serde_json::{Value, json};
 
 use crate::domain::device::{self, Device};
 use crate::edge::{Edge, error};
 use crate::store::devices::Registration;
+use crate::wire::answers::Success;
 use crate::wire::devices::{Devices, Notifications, RegisterDevice, SetNotifications};
 use crate::wire::error::{ApiError, Code};
 
+use super::docs::responses::{Invalid, Missing, TooLarge, Usual};
 use super::extract::{Asking, Body};
 
-/// `POST /devices`: registers, or refreshes.
+/// Registers a device for notifications, or refreshes it. It leaves whoever had it before.
+#[utoipa::path(
+    post,
+    path = "/devices",
+    operation_id = "registerDevice",
+    tag = "Devices",
+    request_body = RegisterDevice,
+    responses(
+        (status = 201, description = "It is new", body = Success),
+        (status = 200, description = "It was there already", body = Success),
+        Usual,
+        Invalid,
+        TooLarge
+    )
+)]
 pub async fn register(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
     Body(body): Body<RegisterDevice>,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<Success>), ApiError> {
     let platform = body.validate()?;
     let device = Device { user_id: caller.user_id, platform, token: body.token };
     let done = edge.store.register_device(&device, edge.clock.now()).await.map_err(error::store)?;
@@ -29,10 +44,20 @@ pub async fn register(
         Registration::New => StatusCode::CREATED,
         Registration::Refreshed => StatusCode::OK,
     };
-    Ok((status, Json(json!({ "success": true }))))
+    Ok((status, Json(Success::DONE)))
 }
 
-/// `GET /devices`: one's own.
+/// The caller's devices.
+#[utoipa::path(
+    get,
+    path = "/devices",
+    operation_id = "listDevices",
+    tag = "Devices",
+    responses(
+        (status = 200, description = "All of them", body = Devices),
+        Usual
+    )
+)]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -61,7 +86,20 @@ fn no_such_device() -> ApiError {
     ApiError::new(Code::NotFound, "you have no such device")
 }
 
-/// `DELETE /devices/{token}`: nothing is sent to it any more.
+/// Removes a device: nothing is sent to it any more.
+#[utoipa::path(
+    delete,
+    path = "/devices/{token}",
+    operation_id = "removeDevice",
+    tag = "Devices",
+    params(("token" = String, Path, description = "The registration token", max_length = 4096)),
+    responses(
+        (status = 204, description = "It is gone"),
+        Usual,
+        Invalid,
+        Missing
+    )
+)]
 pub async fn remove(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -71,7 +109,17 @@ pub async fn remove(
     if removed { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_device()) }
 }
 
-/// `GET /me/notifications`
+/// What the caller wants of notifications.
+#[utoipa::path(
+    get,
+    path = "/me/notifications",
+    operation_id = "getNotificationSettings",
+    tag = "Devices",
+    responses(
+        (status = 200, description = "The settings", body = Notifications),
+        Usual
+    )
+)]
 pub async fn settings(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -81,7 +129,20 @@ pub async fn settings(
     Ok(Json(Notifications::from(&settings)))
 }
 
-/// `PUT /me/notifications`
+/// Sets what the caller wants of notifications. What is left out becomes the default.
+#[utoipa::path(
+    put,
+    path = "/me/notifications",
+    operation_id = "setNotificationSettings",
+    tag = "Devices",
+    request_body = SetNotifications,
+    responses(
+        (status = 200, description = "The settings", body = Notifications),
+        Usual,
+        Invalid,
+        TooLarge
+    )
+)]
 pub async fn set_settings(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::domain::ids::Seq;
 use crate::edge::conversations::history::{self, Place};
 use crate::edge::{Edge, messages};
+use crate::wire::answers::History;
 use crate::wire::error::ApiError;
 use crate::wire::objects;
 use crate::wire::requests::{EditMessage, SendMessage};
 
+use super::docs::responses::{Conflict, Forbidden, Invalid, Missing, NotMine, TooLarge, Usual};
 use super::extract::{Asking, Body, Fields, Ids, Params};
 use super::stack::Traced;
 
@@ -21,24 +24,23 @@ const DEFAULT_LIMIT: u32 = 50;
 /// The header that stands for `clientMessageId`.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
+    /// From 1, the newest first. Page, before, after and around exclude each other.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 10000)]
     page: Option<String>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     limit: Option<String>,
+    /// Older than this `seq`, the newest first.
+    #[param(value_type = Option<u64>)]
     before: Option<String>,
+    /// Newer than this `seq`, the oldest first.
+    #[param(value_type = Option<u64>)]
     after: Option<String>,
+    /// The message of this id with what surrounds it, the oldest first.
+    #[param(value_type = Option<Uuid>)]
     around: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct History {
-    messages: Vec<objects::Message>,
-    /// Absent where another way of paging was chosen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    page: Option<u32>,
-    limit: u32,
-    has_more: bool,
 }
 
 impl HistoryQuery {
@@ -67,7 +69,21 @@ impl HistoryQuery {
     }
 }
 
-/// `GET /conversations/{id}/messages`
+/// The history of a conversation.
+#[utoipa::path(
+    get,
+    path = "/conversations/{id}/messages",
+    operation_id = "listMessages",
+    tag = "Messages",
+    params(("id" = Uuid, Path, description = "The conversation"), HistoryQuery),
+    responses(
+        (status = 200, description = "A page", body = History),
+        Usual,
+        Invalid,
+        NotMine,
+        Missing
+    )
+)]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -83,7 +99,27 @@ pub async fn list(
     Ok(Json(History { messages: found.messages, page, limit, has_more: found.has_more }))
 }
 
-/// `POST /messages`: 201, or 200 for the retry of one already accepted.
+/// Sends a message.
+///
+/// With a `clientMessageId` it can be repeated without being sent twice; the header `Idempotency-Key` stands for it.
+#[utoipa::path(
+    post,
+    path = "/messages",
+    operation_id = "sendMessage",
+    tag = "Messages",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Stands for `clientMessageId` and marks a possible resend", max_length = 128)),
+    request_body = SendMessage,
+    responses(
+        (status = 201, description = "The message was accepted", body = objects::Message),
+        (status = 200, description = "It was accepted before; this is the original", body = objects::Message),
+        Usual,
+        Invalid,
+        Forbidden,
+        Missing,
+        Conflict,
+        TooLarge
+    )
+)]
 pub async fn send(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -110,7 +146,20 @@ fn take_idempotency_key(headers: &HeaderMap, request: &mut SendMessage) -> Resul
     Ok(())
 }
 
-/// `GET /messages/{id}`
+/// One message.
+#[utoipa::path(
+    get,
+    path = "/messages/{id}",
+    operation_id = "getMessage",
+    tag = "Messages",
+    params(("id" = Uuid, Path, description = "The message")),
+    responses(
+        (status = 200, description = "The message, or its tombstone", body = objects::Message),
+        Usual,
+        Invalid,
+        Missing
+    )
+)]
 pub async fn get(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -119,7 +168,22 @@ pub async fn get(
     history::message(&edge, &caller, id).await.map(Json)
 }
 
-/// `GET /messages/{id}/receipts`
+/// Who else has received and read a message.
+#[utoipa::path(
+    get,
+    path = "/messages/{id}/receipts",
+    operation_id = "listReceipts",
+    tag = "Messages",
+    params(("id" = Uuid, Path, description = "The message")),
+    responses(
+        (status = 200, description = "The others, each with the time it was at the latest", body = objects::Receipts),
+        Usual,
+        Invalid,
+        Forbidden,
+        Missing,
+        Conflict
+    )
+)]
 pub async fn receipts(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -128,7 +192,24 @@ pub async fn receipts(
     history::receipts(&edge, &caller, id).await.map(|receipts| Json(receipts.into()))
 }
 
-/// `PUT /messages/{id}`
+/// Gives a message another content; for its sender, for a while.
+#[utoipa::path(
+    put,
+    path = "/messages/{id}",
+    operation_id = "editMessage",
+    tag = "Messages",
+    params(("id" = Uuid, Path, description = "The message")),
+    request_body = EditMessage,
+    responses(
+        (status = 200, description = "The message as it is now", body = objects::Message),
+        Usual,
+        Invalid,
+        Forbidden,
+        Missing,
+        Conflict,
+        TooLarge
+    )
+)]
 pub async fn edit(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -138,7 +219,22 @@ pub async fn edit(
     messages::edit(&edge, &caller, id, request.content).await.map(Json)
 }
 
-/// `DELETE /messages/{id}`: the tombstone.
+/// Deletes a message for everybody; for its sender and for admins. A scheduled one is cancelled.
+#[utoipa::path(
+    delete,
+    path = "/messages/{id}",
+    operation_id = "deleteMessage",
+    tag = "Messages",
+    params(("id" = Uuid, Path, description = "The message")),
+    responses(
+        (status = 200, description = "The tombstone", body = objects::Message),
+        Usual,
+        Invalid,
+        Forbidden,
+        Missing,
+        Conflict
+    )
+)]
 pub async fn delete(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,

@@ -5,41 +5,51 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::edge::{Edge, conversations};
 use crate::store::participants::ParticipantKey;
+use crate::wire::answers::{ParticipantPage, Success};
 use crate::wire::error::ApiError;
 use crate::wire::objects;
 use crate::wire::requests::conversations::{AddParticipants, SetRole};
 
+use super::docs::responses::{Conflict, Forbidden, Invalid, Missing, NotMine, TooLarge, Usual};
 use super::extract::{Asking, Body, Fields, Ids, Params};
 
 const DEFAULT_LIMIT: u32 = 50;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct PageQuery {
+    /// The `nextCursor` of the page before.
     cursor: Option<String>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     limit: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Page {
-    participants: Vec<objects::Participant>,
-    limit: u32,
-    next_cursor: Option<String>,
-}
-
-/// `GET /conversations/{id}/participants`, in the order they joined.
+/// Who is in a conversation, in the order they joined.
+#[utoipa::path(
+    get,
+    path = "/conversations/{id}/participants",
+    operation_id = "listParticipants",
+    tag = "Participants",
+    params(("id" = Uuid, Path, description = "The conversation"), PageQuery),
+    responses(
+        (status = 200, description = "A page", body = ParticipantPage),
+        Usual,
+        Invalid,
+        NotMine
+    )
+)]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
     Ids([id]): Ids<1>,
     Params(query): Params<PageQuery>,
-) -> Result<Json<Page>, ApiError> {
+) -> Result<Json<ParticipantPage>, ApiError> {
     let mut fields = Fields::default();
     let limit = fields.limit(query.limit.as_deref(), DEFAULT_LIMIT);
     let after = fields.read("cursor", query.cursor.as_deref(), "is no cursor", read_cursor);
@@ -48,7 +58,7 @@ pub async fn list(
     let mut participants: Vec<objects::Participant> =
         page.participants.into_iter().map(Into::into).collect();
     edge.presence.mark(&mut participants);
-    Ok(Json(Page { participants, limit, next_cursor: page.next.map(write_cursor) }))
+    Ok(Json(ParticipantPage { participants, limit, next_cursor: page.next.map(write_cursor) }))
 }
 
 fn write_cursor(key: ParticipantKey) -> String {
@@ -63,7 +73,23 @@ fn read_cursor(text: &str) -> Option<ParticipantKey> {
 
 type Shown = Json<objects::Conversation>;
 
-/// `POST /conversations/{id}/participants`
+/// Adds people; for admins.
+#[utoipa::path(
+    post,
+    path = "/conversations/{id}/participants",
+    operation_id = "addParticipants",
+    tag = "Participants",
+    params(("id" = Uuid, Path, description = "The conversation")),
+    request_body = AddParticipants,
+    responses(
+        (status = 200, description = "The conversation", body = objects::Conversation),
+        Usual,
+        Invalid,
+        Forbidden,
+        Conflict,
+        TooLarge
+    )
+)]
 pub async fn add(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -74,16 +100,48 @@ pub async fn add(
     conversations::add(&edge, &caller, id, &users).await.map(|view| Json(edge.presence.show(view)))
 }
 
-/// `DELETE /conversations/{id}/participants/{userId}`
+/// Removes somebody; for admins, or oneself.
+#[utoipa::path(
+    delete,
+    path = "/conversations/{id}/participants/{userId}",
+    operation_id = "removeParticipant",
+    tag = "Participants",
+    params(("id" = Uuid, Path, description = "The conversation"), ("userId" = Uuid, Path, description = "The participant")),
+    responses(
+        (status = 200, description = "Done", body = Success),
+        Usual,
+        Invalid,
+        Forbidden,
+        Missing,
+        Conflict
+    )
+)]
 pub async fn remove(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
     Ids([id, user]): Ids<2>,
-) -> Result<Json<Value>, ApiError> {
-    conversations::remove(&edge, &caller, id, user).await.map(|()| success())
+) -> Result<Json<Success>, ApiError> {
+    conversations::remove(&edge, &caller, id, user).await.map(|()| Json(Success::DONE))
 }
 
-/// `PATCH /conversations/{id}/participants/{userId}`
+/// Gives somebody a role; for admins.
+#[utoipa::path(
+    patch,
+    path = "/conversations/{id}/participants/{userId}",
+    operation_id = "setRole",
+    tag = "Participants",
+    params(("id" = Uuid, Path, description = "The conversation"), ("userId" = Uuid, Path, description = "The participant")),
+    request_body = SetRole,
+    responses(
+        (status = 200, description = "The conversation", body = objects::Conversation),
+        Usual,
+        Invalid,
+        Forbidden,
+        Missing,
+        Conflict,
+        TooLarge
+    )
+)]
 pub async fn set_role(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -96,7 +154,20 @@ pub async fn set_role(
         .map(|view| Json(edge.presence.show(view)))
 }
 
-/// `POST /conversations/{id}/join`
+/// Joins a community.
+#[utoipa::path(
+    post,
+    path = "/conversations/{id}/join",
+    operation_id = "joinConversation",
+    tag = "Participants",
+    params(("id" = Uuid, Path, description = "The conversation")),
+    responses(
+        (status = 200, description = "The conversation", body = objects::Conversation),
+        Usual,
+        Invalid,
+        NotMine
+    )
+)]
 pub async fn join(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
@@ -105,16 +176,25 @@ pub async fn join(
     conversations::join(&edge, &caller, id).await.map(|view| Json(edge.presence.show(view)))
 }
 
-/// `POST /conversations/{id}/leave`
+/// Leaves a group or a community.
+#[utoipa::path(
+    post,
+    path = "/conversations/{id}/leave",
+    operation_id = "leaveConversation",
+    tag = "Participants",
+    params(("id" = Uuid, Path, description = "The conversation")),
+    responses(
+        (status = 200, description = "Done", body = Success),
+        Usual,
+        Invalid,
+        NotMine,
+        Conflict
+    )
+)]
 pub async fn leave(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
     Ids([id]): Ids<1>,
-) -> Result<Json<Value>, ApiError> {
-    conversations::remove(&edge, &caller, id, caller.user_id).await.map(|()| success())
-}
-
-/// There is nothing to show of what is gone.
-fn success() -> Json<Value> {
-    Json(json!({ "success": true }))
+) -> Result<Json<Success>, ApiError> {
+    conversations::remove(&edge, &caller, id, caller.user_id).await.map(|()| Json(Success::DONE))
 }

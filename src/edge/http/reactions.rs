@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{FromRequestParts, RawPathParams, State};
 use axum::http::request::Parts;
-use serde_json::{Value, json};
 
 use crate::edge::{Edge, reactions};
+use crate::wire::answers::Success;
 use crate::wire::error::{ApiError, Code};
 
+use super::docs::responses::{Conflict, Invalid, Missing, Usual};
 use super::extract::{Asking, Ids};
 
 /// The emoji in the path.
@@ -27,24 +28,52 @@ impl FromRequestParts<Arc<Edge>> for Emoji {
     }
 }
 
-/// `PUT`: adds the reaction.
+/// Reacts to a message.
+#[utoipa::path(
+    put,
+    path = "/messages/{id}/reactions/{emoji}",
+    operation_id = "addReaction",
+    tag = "Messages",
+    params(("id" = Uuid, Path, description = "The message"), ("emoji" = String, Path, description = "One emoji")),
+    responses(
+        (status = 200, description = "It stands", body = Success),
+        Usual,
+        Invalid,
+        Missing,
+        Conflict
+    )
+)]
 pub async fn add(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
     Ids([id]): Ids<1>,
     Emoji(emoji): Emoji,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Success>, ApiError> {
     reactions::change(&edge, &caller, id, &emoji, true).await?;
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(Success::DONE))
 }
 
-/// `DELETE`: takes it back.
+/// Takes a reaction back.
+#[utoipa::path(
+    delete,
+    path = "/messages/{id}/reactions/{emoji}",
+    operation_id = "removeReaction",
+    tag = "Messages",
+    params(("id" = Uuid, Path, description = "The message"), ("emoji" = String, Path, description = "One emoji")),
+    responses(
+        (status = 200, description = "It does not stand", body = Success),
+        Usual,
+        Invalid,
+        Missing,
+        Conflict
+    )
+)]
 pub async fn remove(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,
     Ids([id]): Ids<1>,
     Emoji(emoji): Emoji,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Success>, ApiError> {
     reactions::change(&edge, &caller, id, &emoji, false).await?;
-    Ok(Json(json!({ "success": true })))
+    Ok(Json(Success::DONE))
 }

@@ -4,26 +4,38 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::edge::{Edge, schedule};
+use crate::wire::answers::Scheduled;
 use crate::wire::error::ApiError;
-use crate::wire::objects;
 
+use super::docs::responses::{Invalid, Usual};
 use super::extract::{Asking, Fields, Params};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub struct ScheduledQuery {
+    /// Of this conversation only.
+    #[param(value_type = Option<Uuid>)]
     conversation_id: Option<String>,
 }
 
-#[derive(Serialize)]
-pub struct Scheduled {
-    messages: Vec<objects::Message>,
-}
-
-/// `GET`: the caller's own, the next first.
+/// The caller's scheduled messages, the next first.
+#[utoipa::path(
+    get,
+    path = "/messages/scheduled",
+    operation_id = "listScheduled",
+    tag = "Messages",
+    params(ScheduledQuery),
+    responses(
+        (status = 200, description = "All of them", body = Scheduled),
+        Usual,
+        Invalid
+    )
+)]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::domain::ids::Seq;
 use crate::edge::hub::queue::Frame;
@@ -13,21 +14,37 @@ use crate::edge::hub::replay::Returning;
 use crate::edge::resume::{self, Replay, Start, frames};
 use crate::edge::{Edge, error, freshness};
 use crate::telemetry::metrics::Protocol;
+use crate::wire::answers;
 use crate::wire::error::ApiError;
 use crate::wire::event::Cursor;
 
+use super::docs::responses::{Invalid, Usual};
 use super::extract::{Asking, Params};
 
 /// Stretches of one answer: one each of the three sources, and one for what happened meanwhile.
 const STRETCHES: usize = 4;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Since {
+    /// The last one seen. Without it, the answer is one to begin with.
     #[serde(default)]
     cursor: Option<String>,
 }
 
-/// `GET /sync?cursor=`. Without a cursor it answers with one to begin with.
+/// What was missed since a cursor, as a socket would replay it.
+#[utoipa::path(
+    get,
+    path = "/sync",
+    operation_id = "sync",
+    tag = "Messages",
+    params(Since),
+    responses(
+        (status = 200, description = "The events, in order", body = answers::Missed),
+        Usual,
+        Invalid
+    )
+)]
 pub async fn since(
     State(edge): State<Arc<Edge>>,
     Asking(caller): Asking,

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
-
 use crate::domain::ids::{ConversationId, Seq};
 use crate::edge::hub::event::Event;
 use crate::wire::event::EventKind;
+pub use crate::wire::frames::Limited;
 
 /// The most of one stretch.
 #[derive(Debug, Clone, Copy)]
@@ -15,16 +14,6 @@ pub struct Limits {
     pub per_conversation: usize,
     /// Events of all conversations.
     pub in_all: usize,
-}
-
-/// Messages of a conversation between these, both exclusive, were not replayed. From 0 on, what the client knows
-/// of older ones may be outdated too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Limited {
-    pub conversation_id: ConversationId,
-    pub after_seq: Seq,
-    pub before_seq: Seq,
 }
 
 #[derive(Default)]

@@ -6,6 +6,7 @@ use crate::edge::hub::event::Event as LogEvent;
 use crate::edge::hub::frames::Event;
 use crate::edge::hub::queue::Frame;
 use crate::telemetry::metrics::Protocol;
+use crate::wire::frames::Reset;
 
 use super::{Limited, Page};
 
@@ -36,7 +37,7 @@ pub fn caught_up(hub: &Hub, protocol: Protocol, through: Seq) -> Frame {
 
 /// The cursor cannot be resumed from; a new one is `at`.
 pub fn reset(hub: &Hub, protocol: Protocol, at: Seq, reason: &str) -> Frame {
-    let data = serde_json::json!({ "reason": reason }).to_string();
+    let data = serde_json::json!(Reset { reason }).to_string();
     let cursor = Some((hub.epoch(), at));
     Event { name: "reset", cursor, data: data.as_bytes(), origin: None }.frame(protocol)
 }

@@ -14,6 +14,7 @@ use crate::edge::hub::queue::Frame;
 use crate::edge::resume::{self, Start};
 use crate::telemetry::metrics::Protocol;
 use crate::wire::error::{ApiError, CloseCode};
+use crate::wire::frames::{Connect, Connected};
 
 use super::reply::ReplyTo;
 use super::session::{Session, fault};
@@ -43,13 +44,6 @@ struct Request<'a> {
     op: Cow<'a, str>,
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Connect {
-    token: String,
-    #[serde(default)]
-    cursor: Option<String>,
 }
 
 /// Opens a connection; one that is refused has been closed.
@@ -128,13 +122,14 @@ async fn refuse(mut socket: WebSocket, reply: Option<ReplyTo>, error: &ApiError)
 }
 
 fn connected(session: &Session, start: Start) -> Frame {
-    let data = serde_json::json!({
-        "connectionId": session.connection.id,
-        "userId": session.caller.user_id,
-        "recovered": matches!(start, Start::Since(_)),
-        "cursor": catch_up::cursor(session).to_string(),
-        "heartbeatSeconds": session.edge.settings.heartbeat.as_secs(),
-        "limits": session.edge.limits.stated(&session.edge.settings),
+    let edge = &session.edge;
+    let data = serde_json::json!(Connected {
+        connection_id: session.connection.id,
+        user_id: session.caller.user_id,
+        recovered: matches!(start, Start::Since(_)),
+        cursor: catch_up::cursor(session).to_string(),
+        heartbeat_seconds: edge.settings.heartbeat.as_secs(),
+        limits: edge.limits.stated(&edge.settings),
     });
     Event::passing("connected", data.to_string().as_bytes()).frame(Protocol::Native)
 }

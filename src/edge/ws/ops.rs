@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::bus::BusError;
 use crate::bus::publish::Stored;
@@ -16,7 +15,10 @@ use crate::edge::{Edge, presence, reactions, reads, signals};
 use crate::telemetry::trace::TraceParent;
 use crate::wire::error::{ApiError, Code};
 use crate::wire::event::{itoa, splice_seq};
-use crate::wire::objects;
+use crate::wire::frames::{
+    Edit, IsTyping, Mark, Marked, OfConversation, OfMessage, OneMessage, Reaction, Refresh,
+    Refreshed,
+};
 use crate::wire::presence::{Presence, SubscribePresence, check_users};
 use crate::wire::requests::{SendMessage, parse};
 
@@ -86,57 +88,6 @@ async fn dispatch(session: &mut Session, to: &ReplyTo, op: &str, data: &str) -> 
             Err(ApiError::field("op", "is not an operation of this protocol"))
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Edit {
-    message_id: Uuid,
-    content: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OfMessage {
-    message_id: Uuid,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Reaction {
-    message_id: Uuid,
-    emoji: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OfConversation {
-    conversation_id: Uuid,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct IsTyping {
-    conversation_id: Uuid,
-    is_typing: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Mark {
-    conversation_id: Uuid,
-    #[serde(default)]
-    message_id: Option<Uuid>,
-}
-
-#[derive(Deserialize)]
-struct Refresh {
-    token: String,
-}
-
-#[derive(Serialize)]
-struct OneMessage<'a> {
-    message: &'a objects::Message,
 }
 
 fn json(data: &impl Serialize) -> Outcome {
@@ -281,8 +232,11 @@ async fn mark_as_read(session: &Session, to: &ReplyTo, asked: Mark) -> Outcome {
         let Mark { conversation_id, message_id } = asked;
         let here = Some(connection.id);
         let marked = reads::mark_read(&edge, &caller, here, conversation_id, message_id);
-        let reply = match marked.await {
-            Ok(unread) => to.ok(format!("{{\"unreadCount\":{unread}}}").as_bytes()),
+        let marked = marked.await.and_then(|unread_count| {
+            serde_json::to_vec(&Marked { unread_count }).map_err(|cause| unwritable(&cause))
+        });
+        let reply = match marked {
+            Ok(data) => to.ok(&data),
             Err(error) => {
                 edge.metrics.error(error.code.as_str());
                 to.error(&error)
@@ -323,10 +277,10 @@ async fn refresh(session: &mut Session, asked: Refresh) -> Outcome {
     if fresh.user_id != session.caller.user_id {
         return Err(ApiError::new(Code::Forbidden, "the token is of another user"));
     }
-    let expires_at = crate::wire::time::format(fresh.expires_at);
-    session.caller.expires_at = fresh.expires_at;
+    let expires_at = fresh.expires_at;
+    session.caller.expires_at = expires_at;
     session.renew();
-    json(&serde_json::json!({ "expiresAt": expires_at }))
+    json(&Refreshed { expires_at })
 }
 
 #[cfg(test)]
