@@ -7,6 +7,7 @@ mod bench;
 mod chat;
 mod data_folder;
 mod dev;
+mod fake_google;
 mod health;
 mod migrate;
 mod roles;
@@ -51,6 +52,9 @@ enum Command {
     Health(health::Args),
     /// Bring the database to this version's schema.
     Migrate,
+    /// A stand-in for Firebase Cloud Messaging and its token server, for tests.
+    #[command(name = "fake-fcm", hide = true)]
+    FakeGoogle(fake_google::Args),
     /// Streams, buckets and consumers in NATS.
     Topology(topology::Args),
 }
@@ -72,6 +76,7 @@ impl Cli {
             Command::Token(args) => token::command(&args, &config),
             Command::Health(args) => health::command(args, config).await,
             Command::Migrate => migrate::command(config).await,
+            Command::FakeGoogle(args) => fake_google::command(args, config).await,
             Command::Topology(args) => topology::command(args, config).await,
         };
         outcome.unwrap_or_else(|error| {

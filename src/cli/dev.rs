@@ -7,6 +7,7 @@ mod child;
 mod demo;
 mod folder;
 mod nats;
+mod notifications;
 mod postgres;
 mod tools;
 mod unix_user;
@@ -120,11 +121,13 @@ async fn start(
     config.nats.tls = NatsTls::default();
     config.nats.replicas = 1;
     config.nats.apply_topology = true;
+    let google = notifications::stand_in(&mut config, lifecycle).await?;
     let problems = config.problems();
     if !problems.is_empty() {
         bail!(Problems(problems));
     }
     let secret = config.auth.jwt_secret.clone();
+    let configured = config.clone();
     let listening =
         serve::start(config, lifecycle, Arc::new(Metrics::new()), Roles::new(Vec::new())).await?;
     let address = listening.address;
@@ -136,7 +139,11 @@ async fn start(
         postgres_pid: postgres.pid,
         postgres_url: postgres.url,
     })?;
-    demo::announce(address, folder.path(), secret.expose())
+    demo::announce(address, folder.path(), secret.expose())?;
+    match google {
+        Some(google) => notifications::show(&google, &configured, lifecycle).await,
+        None => Ok(()),
+    }
 }
 
 /// The process ends when a server dies under it.

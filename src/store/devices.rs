@@ -85,6 +85,28 @@ impl Store {
         .await
     }
 
+    /// Whose device a token is, by name, and what it runs on; for people who try things out.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn device_owner(
+        &self,
+        token: &str,
+    ) -> Result<Option<(Option<String>, Platform)>, StoreError> {
+        self.within(async {
+            let sql =
+                "SELECT u.display_name, d.platform FROM devices d JOIN users u ON u.id = d.user_id
+                       WHERE d.token_hash = sha256(convert_to($1, 'UTF8'))";
+            let found = row(&self.client().await?, sql, &[&token]).await?;
+            found
+                .map(|row| {
+                    Ok((row.try_get("display_name")?, named(&row, "platform", Platform::parse)?))
+                })
+                .transpose()
+        })
+        .await
+    }
+
     /// The devices of a user, the one that was refreshed last first.
     ///
     /// # Errors

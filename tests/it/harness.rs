@@ -2,6 +2,7 @@
 
 pub mod chat;
 pub mod cluster;
+pub mod fcm;
 pub mod flow;
 pub mod nats;
 pub mod node;

@@ -10,6 +10,7 @@ mod dedupe;
 mod degraded;
 mod delivery;
 mod dev;
+mod devices;
 mod direct;
 mod drain;
 mod epoch;
