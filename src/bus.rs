@@ -3,6 +3,7 @@
 //! *Invariant:* no other module names `async_nats`. Roles meet on the subjects of [`crate::wire::subjects`]
 //! and never call one another.
 
+pub mod api;
 pub mod connect;
 pub mod dead_letter;
 pub mod direct;
@@ -17,6 +18,7 @@ pub mod signals;
 pub mod statuses;
 pub mod tail;
 pub mod topology;
+pub mod work;
 
 pub use async_nats::Client;
 pub use error::BusError;

@@ -12,6 +12,7 @@ mod secret;
 
 mod auth;
 mod http;
+mod ingest;
 mod lifecycle;
 mod limits;
 mod nats;
@@ -26,6 +27,7 @@ use serde::Serialize;
 
 pub use auth::{Algorithm, Auth};
 pub use http::Http;
+pub use ingest::Ingest;
 pub use lifecycle::Lifecycle;
 pub use limits::Limits;
 pub use load::{Problems, load};
@@ -50,6 +52,7 @@ pub struct Config {
     pub persister: Persister,
     pub presence: Presence,
     pub push: Push,
+    pub ingest: Ingest,
     pub lifecycle: Lifecycle,
     pub telemetry: Telemetry,
 }
@@ -67,6 +70,7 @@ impl Config {
         self.persister.check(&mut problems);
         self.presence.check(&mut problems);
         self.push.check(&mut problems);
+        self.ingest.check(&mut problems);
         self.lifecycle.check(&mut problems);
         self.telemetry.check(&mut problems);
         problems

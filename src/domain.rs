@@ -15,4 +15,5 @@ pub mod presence;
 pub mod reaction;
 pub mod receipt;
 pub mod schedule;
+pub mod service;
 pub mod user;

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod domain;
 mod edge;
+mod ingest;
 mod lifecycle;
 mod media;
 mod outbox;

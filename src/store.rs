@@ -18,6 +18,7 @@ pub mod lists;
 pub mod markers;
 pub mod messages;
 pub mod migrate;
+pub mod notices;
 pub mod notification_settings;
 pub mod outbox;
 pub mod own_view;
@@ -28,6 +29,7 @@ pub mod reactions;
 pub mod receipts;
 pub mod replay;
 pub mod scheduled;
+pub mod services;
 pub mod users;
 
 use std::future::Future;

@@ -7,6 +7,7 @@ pub mod devices;
 pub mod error;
 pub mod event;
 pub mod frames;
+pub mod ingest;
 pub mod metadata;
 pub mod names;
 pub mod objects;

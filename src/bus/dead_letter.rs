@@ -1,4 +1,5 @@
-//! The dead-letter stream: what could not be processed, kept with its reason for an operator.
+//! The dead-letter stream: what could not be processed, kept with its reason for an operator, or for the service
+//! that published it.
 
 use async_nats::HeaderMap;
 use async_nats::jetstream;
@@ -8,6 +9,13 @@ use crate::domain::ids::Seq;
 use crate::wire::subjects;
 
 use super::BusError;
+
+pub mod services;
+
+const SUBJECT: &str = "Dead-Subject";
+const SEQUENCE: &str = "Dead-Sequence";
+const REASON: &str = "Dead-Reason";
+const ATTEMPTS: &str = "Dead-Attempts";
 
 /// A message that a consumer gives up on.
 pub struct DeadLetter<'a> {
@@ -26,17 +34,36 @@ pub struct DeadLetter<'a> {
 /// # Errors
 /// [`BusError::Unavailable`]: do not go on without having parked it.
 pub async fn park(context: &jetstream::Context, letter: DeadLetter<'_>) -> Result<(), BusError> {
-    let mut headers = HeaderMap::new();
     let id = format!("{}:{}", letter.consumer, letter.seq);
-    headers.insert(async_nats::header::NATS_MESSAGE_ID, id.as_str());
-    headers.insert("Dead-Subject", letter.subject.as_str());
-    headers.insert("Dead-Sequence", letter.seq.to_string().as_str());
-    // A header value ends at a line break.
-    headers.insert("Dead-Reason", letter.reason.replace(['\r', '\n'], " ").as_str());
-    headers.insert("Dead-Attempts", letter.attempts.to_string().as_str());
     let subject = subjects::dead(letter.consumer);
+    let (headers, payload) = (headers(&letter), letter.payload);
+    store(context, subject, &id, headers, payload).await
+}
+
+fn headers(letter: &DeadLetter<'_>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(SUBJECT, letter.subject.as_str());
+    headers.insert(SEQUENCE, letter.seq.to_string().as_str());
+    headers.insert(REASON, line(letter.reason).as_str());
+    headers.insert(ATTEMPTS, letter.attempts.to_string().as_str());
+    headers
+}
+
+/// A header value ends at a line break.
+fn line(text: &str) -> String {
+    text.replace(['\r', '\n'], " ")
+}
+
+async fn store(
+    context: &jetstream::Context,
+    subject: String,
+    id: &str,
+    mut headers: HeaderMap,
+    payload: Bytes,
+) -> Result<(), BusError> {
+    headers.insert(async_nats::header::NATS_MESSAGE_ID, id);
     let ack = context
-        .publish_with_headers(subject, headers, letter.payload)
+        .publish_with_headers(subject, headers, payload)
         .await
         .map_err(BusError::unavailable)?;
     ack.await.map_err(BusError::unavailable)?;

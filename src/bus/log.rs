@@ -1,5 +1,7 @@
 //! The log: the stream `CHAT`, its epoch, and its events.
 
+use std::time::Duration;
+
 use async_nats::jetstream::{self, stream};
 use bytes::Bytes;
 
@@ -72,6 +74,11 @@ impl Log {
         } else {
             Err(BusError::EpochChanged { expected: self.epoch.clone(), found })
         }
+    }
+
+    /// For how long the stream recognised a repeated id at the time of [`Log::open`].
+    pub fn duplicate_window(&self) -> Duration {
+        self.stream.cached_info().config.duplicate_window
     }
 
     /// The JetStream context of the connection.

@@ -5,6 +5,7 @@
 
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::domain::ids::{ConversationId, Seq};
 use crate::wire::subjects;
@@ -42,6 +43,21 @@ async fn last(log: &Log, subject: &str) -> Result<Option<Seq>, BusError> {
     // Not a direct get: that may be answered by a follower, which may not have what was acknowledged.
     match log.stream.get_last_raw_message_by_subject(subject).await {
         Ok(message) => Ok(Some(message.sequence)),
+        Err(cause) if cause.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(cause) => Err(BusError::unavailable(cause)),
+    }
+}
+
+/// When the oldest event behind a sequence was stored; `None` when there is none.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer.
+pub async fn stored_behind(log: &Log, seq: Seq) -> Result<Option<Timestamp>, BusError> {
+    match log.stream.get_first_raw_message_by_subject(">", seq + 1).await {
+        // Nanoseconds since 1970 fit what a time can hold until the year 9999.
+        Ok(message) => Timestamp::from_nanosecond(message.time.unix_timestamp_nanos())
+            .map(Some)
+            .map_err(BusError::unavailable),
         Err(cause) if cause.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
         Err(cause) => Err(BusError::unavailable(cause)),
     }

@@ -33,11 +33,26 @@ struct StreamSpec {
     description: String,
     subjects: Vec<String>,
     max_age_days: u64,
-    duplicate_window_seconds: u64,
+    duplicate_window_seconds: f64,
     max_message_bytes: i32,
     allow_direct: bool,
     allow_message_ttl: bool,
     epoch: bool,
+    #[serde(default)]
+    retention: Retention,
+    /// How many may be stored; more are refused. Without it, any number.
+    max_messages: Option<i64>,
+}
+
+/// When a message leaves a stream.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Retention {
+    /// When it is old.
+    #[default]
+    Limits,
+    /// When it was dealt with.
+    WorkQueue,
 }
 
 #[derive(Debug, Deserialize)]
@@ -197,6 +212,8 @@ async fn update(
         max_message_size: wanted.max_message_size,
         allow_direct: wanted.allow_direct,
         allow_message_ttl: wanted.allow_message_ttl,
+        max_messages: wanted.max_messages,
+        discard: wanted.discard,
         num_replicas: wanted.num_replicas,
         ..current
     };
@@ -240,12 +257,21 @@ impl StreamSpec {
             description: Some(self.description.clone()),
             subjects: self.subjects.clone(),
             max_age: Duration::from_secs(self.max_age_days * 24 * 3600),
-            duplicate_window: Duration::from_secs(self.duplicate_window_seconds),
+            duplicate_window: Duration::from_secs_f64(self.duplicate_window_seconds),
             max_message_size: self.max_message_bytes,
             allow_direct: self.allow_direct,
             allow_message_ttl: self.allow_message_ttl,
             num_replicas: replicas,
-            retention: stream::RetentionPolicy::Limits,
+            retention: match self.retention {
+                Retention::Limits => stream::RetentionPolicy::Limits,
+                Retention::WorkQueue => stream::RetentionPolicy::WorkQueue,
+            },
+            max_messages: self.max_messages.unwrap_or(-1),
+            // To drop the oldest would lose what somebody was told is stored.
+            discard: match self.max_messages {
+                Some(_) => stream::DiscardPolicy::New,
+                None => stream::DiscardPolicy::Old,
+            },
             storage: stream::StorageType::File,
             metadata: HashMap::new(),
             ..Default::default()
@@ -286,7 +312,7 @@ fn differences(current: &stream::Config, wanted: &stream::Config) -> Vec<String>
             found.push(format!("{what} is {is}, wanted {should}"));
         }
     };
-    let days = |d: Duration| format!("{} s", d.as_secs());
+    let days = |d: Duration| format!("{} s", d.as_secs_f64());
     let sorted = |subjects: &[String]| {
         let mut subjects = subjects.to_vec();
         subjects.sort();
@@ -306,6 +332,11 @@ fn differences(current: &stream::Config, wanted: &stream::Config) -> Vec<String>
         current.allow_message_ttl.to_string(),
         wanted.allow_message_ttl.to_string(),
     );
+    // Zero and less: any number.
+    let most = |config: &stream::Config| config.max_messages.max(0).to_string();
+    compare("max_messages", most(current), most(wanted));
+    compare("retention", format!("{:?}", current.retention), format!("{:?}", wanted.retention));
+    compare("discard", format!("{:?}", current.discard), format!("{:?}", wanted.discard));
     compare("replicas", current.num_replicas.to_string(), wanted.num_replicas.to_string());
     compare(
         "description",
@@ -322,8 +353,31 @@ fn would_destroy(current: &stream::Config, wanted: &stream::Config) -> Option<St
     if shorter {
         return Some("its retention would become shorter".to_owned());
     }
-    let dropped = current.subjects.iter().find(|s| !wanted.subjects.contains(s))?;
+    if current.retention != wanted.retention {
+        return Some("its retention policy would change".to_owned());
+    }
+    let fewer = wanted.max_messages > 0
+        && (current.max_messages <= 0 || wanted.max_messages < current.max_messages);
+    if fewer {
+        return Some("it would hold fewer messages".to_owned());
+    }
+    let kept = |subject: &str| wanted.subjects.iter().any(|pattern| covers(pattern, subject));
+    let dropped = current.subjects.iter().find(|subject| !kept(subject))?;
     Some(format!("the subject {dropped} would be dropped"))
+}
+
+/// Does a pattern of subjects take everything that another takes?
+fn covers(pattern: &str, other: &str) -> bool {
+    let mut others = other.split('.');
+    for token in pattern.split('.') {
+        match (token, others.next()) {
+            (">", rest) => return rest.is_some(),
+            ("*", Some(other)) if other != ">" => {}
+            (token, Some(other)) if token == other => {}
+            _ => return false,
+        }
+    }
+    others.next().is_none()
 }
 
 #[cfg(test)]
@@ -333,7 +387,19 @@ mod tests {
     #[test]
     fn the_file_names_the_log_the_dead_letters_and_presence() {
         let names: Vec<_> = wanted(1).into_iter().map(|wanted| wanted.config.name).collect();
-        assert_eq!(names, ["CHAT", "DEAD", "KV_PRESENCE"]);
+        assert_eq!(names, ["CHAT", "DEAD", "INGEST", "KV_PRESENCE"]);
+    }
+
+    #[test]
+    fn a_subject_that_is_taken_by_a_wider_one_is_not_dropped() {
+        for (pattern, other) in [("dead.>", "dead.*"), ("a.*", "a.b"), ("a.b", "a.b"), (">", "a")] {
+            assert!(covers(pattern, other), "{pattern} {other}");
+        }
+        for (pattern, other) in
+            [("dead.*", "dead.>"), ("a.*", "a.b.c"), ("a.b.*", "a.b"), ("a.>", "a"), ("a", "*")]
+        {
+            assert!(!covers(pattern, other), "{pattern} {other}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub enum Role {
     Edge,
     /// Writes the log into Postgres.
     Persister,
+    /// Takes what other services say.
+    Ingest,
 }
 
 /// The roles of this process.

@@ -1,7 +1,7 @@
 //! `messaging serve`: the production form.
 //!
-//! Start order: configuration checked, topology and migrations, persister, edge (which listens last, so that
-//! whoever reaches it can be served). Stop order is the reverse: the edge drains, then the persister leaves.
+//! Start order: configuration checked, topology and migrations, persister, ingest, edge (which listens last, so that
+//! whoever reaches it can be served). Stop order is the reverse: the edge drains, then the others leave.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ use crate::store::Store;
 use crate::telemetry::{Metrics, listener};
 
 mod edge;
+mod ingest;
 mod persister;
 
 #[derive(Debug, clap::Args)]
@@ -99,6 +100,9 @@ pub async fn start(
     let mut checks = Vec::new();
     if roles.has(Role::Persister) {
         checks.push(persister::start(&base).await?);
+    }
+    if roles.has(Role::Ingest) {
+        checks.push(ingest::start(&base).await?);
     }
     if !roles.has(Role::Edge) {
         checks.push(reaches_postgres(store.clone()));

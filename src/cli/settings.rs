@@ -10,6 +10,7 @@ use anyhow::bail;
 use crate::bus;
 use crate::config::{self, Algorithm, Config, TlsMode};
 use crate::edge::{self, auth, limits};
+use crate::ingest;
 use crate::persister;
 use crate::push::{self, ServiceAccount};
 use crate::store;
@@ -153,6 +154,16 @@ pub fn google(push: &config::Push) -> Result<Option<push::FcmSettings>, push::Cr
         },
         concurrency: push.concurrency,
     }))
+}
+
+/// How much is taken from other services at a time.
+pub fn ingest(config: &Config) -> ingest::Settings {
+    let config::Ingest { batch_size, max_requests, .. } = config.ingest;
+    ingest::Settings {
+        batch_size,
+        max_requests,
+        max_content_chars: config.limits.max_content_chars,
+    }
 }
 
 /// The URL as given, or made of its parts, each encoded: passwords may hold anything.

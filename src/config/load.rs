@@ -21,6 +21,7 @@ const SECTIONS: &[&str] = &[
     "persister",
     "presence",
     "push",
+    "ingest",
     "lifecycle",
     "telemetry",
 ];
@@ -57,6 +58,7 @@ pub fn load(
         section(&merged, "persister", &mut problems),
         section(&merged, "presence", &mut problems),
         section(&merged, "push", &mut problems),
+        section(&merged, "ingest", &mut problems),
         section(&merged, "lifecycle", &mut problems),
         section(&merged, "telemetry", &mut problems),
     );
@@ -71,6 +73,7 @@ pub fn load(
             Some(persister),
             Some(presence),
             Some(push),
+            Some(ingest),
             Some(lifecycle),
             Some(telemetry),
         ) if problems.is_empty() => Ok(Config {
@@ -83,6 +86,7 @@ pub fn load(
             persister,
             presence,
             push,
+            ingest,
             lifecycle,
             telemetry,
         }),

@@ -7,6 +7,7 @@
 
 mod announced;
 mod histogram;
+mod ingest;
 mod presence;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 pub use histogram::Histogram;
+pub use ingest::Ingest;
 pub use presence::Presence;
 
 /// From 0.25 ms, below which nothing is visible to a person or a budget, to 10 s, the longest publish retry.
@@ -154,6 +156,7 @@ pub struct Metrics {
     /// Their bytes.
     pub ring_bytes: IntGauge,
     pub presence: Presence,
+    pub ingest: Ingest,
     http_requests: Family<RouteStatusLabel, Counter>,
     http_request_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
     errors: Family<CodeLabel, Counter>,
@@ -207,6 +210,7 @@ impl Metrics {
             ring_events: Gauge::default(),
             ring_bytes: Gauge::default(),
             presence: Presence::default(),
+            ingest: Ingest::default(),
             http_requests: Family::default(),
             http_request_seconds: Family::new_with_constructor(latency),
             errors: Family::default(),
@@ -216,6 +220,7 @@ impl Metrics {
         metrics.register_connections();
         metrics.register_persister();
         metrics.presence.register(&mut metrics.registry);
+        metrics.ingest.register(&mut metrics.registry);
         metrics.register_requests();
         metrics.announce();
         metrics

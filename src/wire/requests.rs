@@ -179,7 +179,7 @@ pub fn check_client_message_id(id: &str, errors: &mut FieldErrors) {
 }
 
 /// Checks the length of a text in characters (0: any) and that the database can hold it.
-pub(super) fn check_text(
+pub(in crate::wire) fn check_text(
     field: &'static str,
     text: &str,
     max_chars: usize,

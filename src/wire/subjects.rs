@@ -6,6 +6,10 @@ use crate::domain::ids::{ConversationId, partition};
 
 /// The stream that is the log.
 pub const CHAT_STREAM: &str = "CHAT";
+/// The stream of what other services publish.
+pub const INGEST_STREAM: &str = "INGEST";
+/// The stream of dead letters.
+pub const DEAD_STREAM: &str = "DEAD";
 /// Every conversation's signals: typing and reads, at most once and never stored.
 pub const SIGNAL_ALL: &str = "signal.*.*";
 /// Core subject on which the persister tells how far Postgres is: the decimal `progress.last_seq`.
@@ -47,6 +51,11 @@ pub fn status(node: &str) -> String {
 /// The dead letters of one consumer.
 pub fn dead(consumer: &str) -> String {
     format!("dead.{consumer}")
+}
+
+/// The dead letters of one service's messages; `_` is for what names no service.
+pub fn dead_of(consumer: &str, service: Option<&str>) -> String {
+    format!("dead.{consumer}.{}", service.unwrap_or("_"))
 }
 
 /// The conversation of a `chat.` or `signal.` subject.

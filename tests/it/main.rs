@@ -19,6 +19,7 @@ mod expiry;
 mod faults;
 mod fresh;
 mod harness;
+mod ingest;
 mod malformed;
 mod markers;
 mod membership_counts;
