@@ -9,7 +9,7 @@ LISTEN ?= 127.0.0.1:$(or $(MESSAGING_PORT),3004)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Bring nats-server, Postgres and the tests' client, if they are missing
+setup: ## Bring nats-server, Postgres and the clients of tests and examples, if they are missing
 	@scripts/setup
 
 run: setup ## Build and run everything on this machine (DATA=.data LISTEN=127.0.0.1:3004)
@@ -40,4 +40,4 @@ lint: ## Check format and lints, as CI does
 
 clean: ## Remove what was built; keeps the data folder
 	cargo clean
-	rm -rf .tools tests/js/node_modules
+	rm -rf .tools tests/js/node_modules examples/node/node_modules

@@ -15,6 +15,7 @@ mod direct;
 mod drain;
 mod epoch;
 mod erasure;
+mod examples;
 mod expiry;
 mod faults;
 mod fresh;
