@@ -11,7 +11,6 @@ mod lifecycle;
 mod media;
 mod outbox;
 mod persister;
-#[expect(dead_code, unused_imports, reason = "the role that sends follows")]
 mod push;
 mod store;
 mod telemetry;

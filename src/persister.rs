@@ -17,6 +17,7 @@ use crate::bus::log::Log;
 use crate::bus::publish::Publisher;
 use crate::bus::{self, BusError};
 use crate::domain::clock::SharedClock;
+use crate::store::leadership::Office;
 use crate::store::projection::ProjectionError;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -127,7 +128,7 @@ impl Persister {
         let mut leader = self.store.leader().await?;
         info!("persister standing by");
         tokio::select! {
-            leading = leader.lead() => leading?,
+            leading = leader.lead(Office::Persister) => leading?,
             () = stop.cancelled() => return Ok(()),
         }
         info!("persister leading");

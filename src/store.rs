@@ -25,6 +25,7 @@ pub mod own_view;
 pub mod participants;
 pub mod progress;
 pub mod projection;
+pub mod push;
 pub mod reactions;
 pub mod receipts;
 pub mod replay;

@@ -35,9 +35,21 @@ pub struct DeadLetter<'a> {
 /// [`BusError::Unavailable`]: do not go on without having parked it.
 pub async fn park(context: &jetstream::Context, letter: DeadLetter<'_>) -> Result<(), BusError> {
     let id = format!("{}:{}", letter.consumer, letter.seq);
+    park_as(context, &id, letter).await
+}
+
+/// The same for one of several letters about the same place; `id` keeps a second parking of this one from being stored.
+///
+/// # Errors
+/// As [`park`].
+pub async fn park_as(
+    context: &jetstream::Context,
+    id: &str,
+    letter: DeadLetter<'_>,
+) -> Result<(), BusError> {
     let subject = subjects::dead(letter.consumer);
     let (headers, payload) = (headers(&letter), letter.payload);
-    store(context, subject, &id, headers, payload).await
+    store(context, subject, id, headers, payload).await
 }
 
 fn headers(letter: &DeadLetter<'_>) -> HeaderMap {

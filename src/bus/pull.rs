@@ -36,7 +36,13 @@ pub enum Kind {
     /// Named, acknowledged up to a sequence: its lag can be seen from outside. In the memory of one server like the
     /// other: it is begun anew at each start, and replicas would have to hold an election before each of them (23 s
     /// without one of three servers, measured, against 10 s).
-    Durable { name: &'static str, max_ack_pending: i64, ack_wait: Duration },
+    Durable {
+        name: &'static str,
+        max_ack_pending: i64,
+        ack_wait: Duration,
+        /// For a reader that wants to know what happened where, and not what was said: payloads stay away.
+        headers_only: bool,
+    },
 }
 
 /// Entries of the log, in order, in the groups in which they arrived.
@@ -188,7 +194,8 @@ fn config(kind: &Kind, from: Seq) -> pull::Config {
             inactive_threshold: INACTIVE,
             ..Default::default()
         },
-        Kind::Durable { name, max_ack_pending, ack_wait } => pull::Config {
+        Kind::Durable { name, max_ack_pending, ack_wait, headers_only } => pull::Config {
+            headers_only: *headers_only,
             durable_name: Some((*name).to_owned()),
             deliver_policy,
             ack_policy: AckPolicy::All,

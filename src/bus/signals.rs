@@ -56,9 +56,28 @@ pub async fn send(client: &Client, signal: Signal) -> Result<(), BusError> {
 ///
 /// # Errors
 /// [`BusError::Unavailable`] when the subscription ends.
-pub async fn follow(client: &Client, mut receive: impl FnMut(Signal)) -> Result<(), BusError> {
-    let mut signals =
-        client.subscribe(subjects::SIGNAL_ALL).await.map_err(BusError::unavailable)?;
+pub async fn follow(client: &Client, receive: impl FnMut(Signal)) -> Result<(), BusError> {
+    let signals = client.subscribe(subjects::SIGNAL_ALL).await.map_err(BusError::unavailable)?;
+    hand_over(signals, receive).await
+}
+
+/// The same, with each signal going to one of those who follow as `group`.
+///
+/// # Errors
+/// As [`follow`].
+pub async fn share(
+    client: &Client,
+    group: &'static str,
+    receive: impl FnMut(Signal),
+) -> Result<(), BusError> {
+    let subscription = client.queue_subscribe(subjects::SIGNAL_ALL, group.to_owned());
+    hand_over(subscription.await.map_err(BusError::unavailable)?, receive).await
+}
+
+async fn hand_over(
+    mut signals: async_nats::Subscriber,
+    mut receive: impl FnMut(Signal),
+) -> Result<(), BusError> {
     while let Some(message) = signals.next().await {
         match decode(&message) {
             Some(signal) => receive(signal),

@@ -6,7 +6,8 @@
 //!
 //! - [`target`] is what is measured, [`prepare`] who takes part;
 //! - [`engine`] is the load, [`frame`] and [`codec`] its two layers of protocol, [`verify`] its checker;
-//! - [`resume`] looks at one client at a time instead, each a [`caller`], and [`markers`] at reading along;
+//! - [`resume`] looks at one client at a time instead, each a [`caller`], [`markers`] at reading along, and [`push`] at
+//!   notifications;
 //! - [`process`] and [`metrics`] look at the servers, [`report`] prints.
 
 mod caller;
@@ -17,6 +18,7 @@ mod markers;
 mod metrics;
 mod prepare;
 mod process;
+mod push;
 mod report;
 mod rest;
 mod resume;
@@ -36,6 +38,7 @@ use codec::Protocol;
 use engine::Load;
 use prepare::Plan;
 use process::Process;
+use push::google::Google;
 use report::printed;
 use target::Target;
 
@@ -54,7 +57,12 @@ enum Shape {
     Resume,
     /// Many people mark as read what was written to them.
     Markers,
+    /// Many people without a connection are notified, by way of a stand-in for Google.
+    Push,
 }
+
+/// Notifications a second when no rate is given.
+const PUSH_RATE: f64 = 2000.0;
 
 /// Marks a second when no rate is given.
 const MARKS_RATE: f64 = 5000.0;
@@ -69,14 +77,14 @@ pub struct Args {
     shape: Shape,
     #[arg(long, value_enum, default_value = "native")]
     protocol: Protocol,
-    /// Users, each with one connection; 200, 500, 5000, 5000, 101 or 2000 by the shape when not given.
+    /// Users, each with one connection; 200, 500, 5000, 5000, 101, 2000 or 1900 by the shape when not given.
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     users: Option<u32>,
     /// How many of them send; all when not given.
     #[arg(long)]
     senders: Option<u32>,
     /// Messages a second on a fixed schedule, all users together; when not given a closed loop, or 500 in a
-    /// storm. Markers: marks a second, 5000 when not given.
+    /// storm. Markers: marks a second, 5000 when not given. Push: notifications a second, 2000 when not given.
     #[arg(long, conflicts_with = "in_flight")]
     rate: Option<f64>,
     /// Messages each sender of a closed loop keeps in flight.
@@ -94,7 +102,7 @@ pub struct Args {
     /// Idle, storm: conversations each user is in.
     #[arg(long, default_value_t = 20)]
     conversations: u32,
-    /// Idle, storm: members of each conversation; 2 makes direct conversations when idle, which takes longer.
+    /// Idle, storm, push: members of each conversation; 2 makes direct conversations when idle, which takes longer.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000))]
     group_size: u32,
     /// Storm: those who were cut off dial evenly spread over this.
@@ -133,9 +141,10 @@ pub struct Args {
 pub async fn command(args: Args) -> anyhow::Result<ExitCode> {
     let work = args.work()?;
     raise_open_files(work.users())?;
-    let target = args.target().await?;
+    let google = args.google().await?;
+    let target = args.target(google.as_ref()).await?;
     let printed = tokio::select! {
-        printed = work.run(&target, args.json) => printed,
+        printed = work.run(&target, google.as_ref(), args.json) => printed,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     let stopped = target.stop().await;
@@ -151,6 +160,7 @@ enum Work {
     Load(run::Settings),
     Resume(resume::Settings),
     Markers(markers::Settings),
+    Push(push::Settings),
 }
 
 impl Work {
@@ -162,15 +172,26 @@ impl Work {
             Self::Load(settings) => settings.users,
             Self::Resume(settings) => 2 * settings.clients,
             Self::Markers(settings) => 2 * settings.readers,
+            // Requests to the stand-in, on both sides.
+            Self::Push(_) => 2000,
         }
     }
 
     /// Does it: what to print, and whether everything was as it must be.
-    async fn run(self, target: &Target, json: bool) -> anyhow::Result<(String, bool)> {
+    async fn run(
+        self,
+        target: &Target,
+        google: Option<&Google>,
+        json: bool,
+    ) -> anyhow::Result<(String, bool)> {
         Ok(match self {
             Self::Load(settings) => printed(&run::run(target, settings).await?, json)?,
             Self::Resume(settings) => printed(&resume::run(target, settings).await?, json)?,
             Self::Markers(settings) => printed(&markers::run(target, settings).await?, json)?,
+            Self::Push(settings) => {
+                let google = google.context("push is measured with a service of the run's own")?;
+                printed(&push::run(target, settings, google).await?, json)?
+            }
         })
     }
 }
@@ -185,6 +206,8 @@ impl Args {
             Shape::Resume => 101,
             // Half of them read, 5 marks a second each: within what the default limits allow.
             Shape::Markers => 2000,
+            // A hundred groups of 20, in each of which one writes.
+            Shape::Push => 1900,
         })
     }
 
@@ -201,6 +224,7 @@ impl Args {
                 content_bytes: self.content_bytes,
             })),
             Shape::Markers => self.markers().map(Work::Markers),
+            Shape::Push => self.push().map(Work::Push),
             _ => self.load().map(Work::Load),
         }
     }
@@ -216,6 +240,21 @@ impl Args {
             duration: self.duration,
         };
         markers::check(&settings)?;
+        Ok(settings)
+    }
+
+    fn push(&self) -> anyhow::Result<push::Settings> {
+        if self.url.is_some() || self.data.is_some() {
+            bail!("push is measured with a service of the run's own, which sends to a stand-in");
+        }
+        let settings = push::Settings {
+            people: self.users(),
+            group_size: self.group_size,
+            rate: self.rate.unwrap_or(PUSH_RATE),
+            warmup: self.warmup,
+            duration: self.duration,
+        };
+        push::sane(&settings)?;
         Ok(settings)
     }
 
@@ -236,7 +275,7 @@ impl Args {
             Shape::Storm if self.conversations == 0 || self.group_size < 3 => {
                 bail!("a storm needs --conversations 1 or more and --group-size 3 or more")
             }
-            Shape::Storm | Shape::Resume | Shape::Markers => {
+            Shape::Storm | Shape::Resume | Shape::Markers | Shape::Push => {
                 ("storm", Plan::storm(users, self.conversations, self.group_size))
             }
         };
@@ -262,7 +301,19 @@ impl Args {
         })
     }
 
-    async fn target(&self) -> anyhow::Result<Target> {
+    fn scratch(&self) -> PathBuf {
+        self.scratch.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
+    /// Who takes the notifications of a run that is about them.
+    async fn google(&self) -> anyhow::Result<Option<Google>> {
+        match self.shape {
+            Shape::Push => Google::start(&self.scratch()).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    async fn target(&self, google: Option<&Google>) -> anyhow::Result<Target> {
         let secret = std::env::var("JWT_ACCESS_SECRET").ok().filter(|secret| !secret.is_empty());
         if let Some(url) = &self.url {
             let secret = secret.context("set JWT_ACCESS_SECRET to the secret of the service")?;
@@ -276,15 +327,14 @@ impl Args {
             };
             return Target::running(data, secret);
         }
-        let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
-        let mut settings = Vec::new();
+        let mut settings = google.map(Google::settings).unwrap_or_default();
         if self.shape == Shape::Group && self.users() > 1000 {
             settings.push(("MAX_GROUP_PARTICIPANTS", self.users().to_string()));
         }
         if let Some(events) = self.ring {
             settings.push(("MESSAGING_TAIL_RING_EVENTS", events.to_string()));
         }
-        Target::start(&scratch, &settings).await
+        Target::start(&self.scratch(), &settings).await
     }
 }
 

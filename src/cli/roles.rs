@@ -11,6 +11,8 @@ pub enum Role {
     Persister,
     /// Takes what other services say.
     Ingest,
+    /// Notifies devices of people who are not looking.
+    Push,
 }
 
 /// The roles of this process.

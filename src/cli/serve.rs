@@ -1,6 +1,6 @@
 //! `messaging serve`: the production form.
 //!
-//! Start order: configuration checked, topology and migrations, persister, ingest, edge (which listens last, so that
+//! Start order: configuration checked, topology and migrations, persister, ingest, push, edge (which listens last, so that
 //! whoever reaches it can be served). Stop order is the reverse: the edge drains, then the others leave.
 
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ use crate::telemetry::{Metrics, listener};
 mod edge;
 mod ingest;
 mod persister;
+mod push;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -103,6 +104,9 @@ pub async fn start(
     }
     if roles.has(Role::Ingest) {
         checks.push(ingest::start(&base).await?);
+    }
+    if roles.has(Role::Push) {
+        checks.extend(push::start(&base).await?);
     }
     if !roles.has(Role::Edge) {
         checks.push(reaches_postgres(store.clone()));

@@ -122,6 +122,23 @@ pub fn persister(persister: &config::Persister) -> persister::Settings {
     persister::Settings { batch_size: persister.batch_size, linger: persister.linger }
 }
 
+/// Whom notifications are for, and how many are under way.
+pub fn push(config: &Config) -> push::role::Settings {
+    let push = &config.push;
+    push::role::Settings {
+        rules: push::plan::Rules { max_age: push.max_age, preview_chars: push.preview_chars },
+        grace: push.grace,
+        concurrency: push.concurrency,
+        lease: push.lease,
+        edge_ttl: config.presence.node_ttl,
+    }
+}
+
+/// How others than edges read who is online: a lost bucket is the edges' to make anew.
+pub fn presence_reader(config: &Config) -> bus::presence::Settings {
+    bus::presence::Settings { edge_ttl: config.presence.node_ttl, create: None }
+}
+
 /// How notifications reach Google, and what they look like; `None` when they are off.
 ///
 /// # Errors

@@ -24,6 +24,12 @@ pub struct Push {
     pub request_timeout: Duration,
     pub concurrency: usize,
     #[serde(with = "duration")]
+    pub grace: Duration,
+    #[serde(with = "duration")]
+    pub max_age: Duration,
+    #[serde(with = "duration")]
+    pub lease: Duration,
+    #[serde(with = "duration")]
     pub ttl: Duration,
     pub preview_chars: usize,
     pub channel: String,
@@ -32,6 +38,8 @@ pub struct Push {
     pub web_link: String,
 }
 
+/// What waits for its second look waits in memory.
+const MAX_GRACE: Duration = Duration::from_secs(60);
 /// The longest FCM keeps a message: four weeks.
 const MAX_TTL: Duration = Duration::from_secs(28 * 24 * 3600);
 /// What FCM takes is 4,096 bytes in all; see `push/fcm/payload.rs` for the sum.
@@ -74,6 +82,16 @@ impl Push {
         }
         if self.concurrency == 0 {
             problems.push("push.concurrency must be at least 1.".into());
+        }
+        // A request may have to wait for an access token first.
+        if self.lease <= 2 * self.request_timeout {
+            problems.push(
+                "push.lease (MESSAGING_PUSH_LEASE) must be longer than twice push.request_timeout."
+                    .into(),
+            );
+        }
+        if self.grace > MAX_GRACE {
+            problems.push("push.grace (MESSAGING_PUSH_GRACE) must be 60s at most.".into());
         }
         if self.ttl > MAX_TTL {
             problems.push(

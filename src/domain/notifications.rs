@@ -64,7 +64,6 @@ impl Zone {
 ///
 /// The clock on the user's wall decides. On a night that loses an hour the quiet is an hour shorter, on one that
 /// has an hour twice it is an hour longer.
-#[cfg_attr(not(test), expect(dead_code, reason = "asked by the role that sends, which follows"))]
 pub fn is_quiet(settings: &Settings, now: Timestamp) -> bool {
     let Some(QuietHours { from, to, zone }) = &settings.quiet_hours else { return false };
     let (from, to, time) = (*from, *to, zone.rules.to_datetime(now).time());

@@ -37,7 +37,8 @@ impl Persister {
         let batch = self.settings.batch_size;
         // Two batches may be on the way while one is being written.
         let max_ack_pending = i64::try_from(batch * 4).unwrap_or(i64::MAX);
-        let kind = Kind::Durable { name: NAME, max_ack_pending, ack_wait: ACK_WAIT };
+        let kind =
+            Kind::Durable { name: NAME, max_ack_pending, ack_wait: ACK_WAIT, headers_only: false };
         let mut pull = Pull::begin(&self.log, &kind, position.last_seq + 1, batch * 2).await?;
         let mut pruning = Pruning::due();
         let mut sweep = Sweep::behind(end);

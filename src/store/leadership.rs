@@ -11,6 +11,15 @@ use super::{POOL_WAIT, Store, StoreError, execute, row, rows, signed, unsigned};
 
 /// The advisory lock of the persister: "mecabal" and 1, as a number that nobody else picks by accident.
 const PERSISTER_LOCK: i64 = 0x006d_6563_6162_0001;
+/// The one of whoever decides about notifications.
+const PUSH_LOCK: i64 = 0x006d_6563_6162_0002;
+
+/// What only one process does at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Office {
+    Persister,
+    Push,
+}
 
 /// Where a reader of the log is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,15 +54,19 @@ impl Store {
 }
 
 impl Leader {
-    /// Waits for the persister's lock. It is held until the session ends, however it ends.
+    /// Waits for the lock of an office. It is held until the session ends, however it ends.
     ///
     /// A leader that hangs must not hold it for ever: the server ends a session that is silent for 30 s, so a
     /// leader shows a sign of life every few seconds ([`Leader::heartbeat`]).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the session ends meanwhile.
-    pub async fn lead(&self) -> Result<(), StoreError> {
-        rows(&self.client, "SELECT pg_advisory_lock($1)", &[&PERSISTER_LOCK]).await?;
+    pub async fn lead(&self, office: Office) -> Result<(), StoreError> {
+        let lock = match office {
+            Office::Persister => PERSISTER_LOCK,
+            Office::Push => PUSH_LOCK,
+        };
+        rows(&self.client, "SELECT pg_advisory_lock($1)", &[&lock]).await?;
         let limits =
             "SET idle_session_timeout = '30s'; SET idle_in_transaction_session_timeout = '30s'";
         Ok(self.client.batch_execute(limits).await?)

@@ -9,6 +9,7 @@ mod announced;
 mod histogram;
 mod ingest;
 mod presence;
+mod push;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use prometheus_client::registry::Registry;
 pub use histogram::Histogram;
 pub use ingest::Ingest;
 pub use presence::Presence;
+pub use push::{Push, Sent};
 
 /// From 0.25 ms, below which nothing is visible to a person or a budget, to 10 s, the longest publish retry.
 const LATENCY_BUCKETS: [f64; 18] = [
@@ -157,6 +159,7 @@ pub struct Metrics {
     pub ring_bytes: IntGauge,
     pub presence: Presence,
     pub ingest: Ingest,
+    pub push: Push,
     http_requests: Family<RouteStatusLabel, Counter>,
     http_request_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
     errors: Family<CodeLabel, Counter>,
@@ -211,6 +214,7 @@ impl Metrics {
             ring_bytes: Gauge::default(),
             presence: Presence::default(),
             ingest: Ingest::default(),
+            push: Push::default(),
             http_requests: Family::default(),
             http_request_seconds: Family::new_with_constructor(latency),
             errors: Family::default(),
@@ -221,6 +225,7 @@ impl Metrics {
         metrics.register_persister();
         metrics.presence.register(&mut metrics.registry);
         metrics.ingest.register(&mut metrics.registry);
+        metrics.push.register(&mut metrics.registry);
         metrics.register_requests();
         metrics.announce();
         metrics

@@ -179,7 +179,7 @@ pub struct UserTyping {
 }
 
 /// `messageRead`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub struct MessageRead {

@@ -31,6 +31,7 @@ mod outbox;
 mod persister;
 mod poison;
 mod presence;
+mod push;
 mod reactions;
 mod readme;
 mod rest;
