@@ -15,6 +15,7 @@ mod http;
 mod ingest;
 mod lifecycle;
 mod limits;
+mod media;
 mod nats;
 mod persister;
 mod postgres;
@@ -31,6 +32,7 @@ pub use ingest::Ingest;
 pub use lifecycle::Lifecycle;
 pub use limits::Limits;
 pub use load::{Problems, load};
+pub use media::{Media, Place};
 pub use nats::{Nats, NatsTls};
 pub use persister::Persister;
 pub use postgres::{Postgres, TlsMode};
@@ -53,6 +55,7 @@ pub struct Config {
     pub presence: Presence,
     pub push: Push,
     pub ingest: Ingest,
+    pub media: Media,
     pub lifecycle: Lifecycle,
     pub telemetry: Telemetry,
 }
@@ -71,6 +74,7 @@ impl Config {
         self.presence.check(&mut problems);
         self.push.check(&mut problems);
         self.ingest.check(&mut problems);
+        self.media.check(&self.auth, &mut problems);
         self.lifecycle.check(&mut problems);
         self.telemetry.check(&mut problems);
         problems

@@ -8,6 +8,7 @@ pub mod conversation;
 pub mod device;
 pub mod expiry;
 pub mod ids;
+pub mod media;
 pub mod membership;
 pub mod message;
 pub mod notifications;

@@ -32,6 +32,7 @@ pub mod freshness;
 pub mod http;
 pub mod hub;
 pub mod limits;
+pub mod media;
 pub mod messages;
 pub mod presence;
 pub mod reactions;
@@ -92,6 +93,7 @@ pub struct Edge {
     pub reads: reads::Reads,
     pub deliveries: delivery::Deliveries,
     pub typing: signals::Typing,
+    pub media: media::Media,
     pub presence: Arc<presence::Presence>,
     /// How far Postgres is.
     pub persisted: watch::Receiver<Seq>,

@@ -7,7 +7,7 @@
 //! each time, so whatever a predecessor had received but not committed comes again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,7 @@ mod batch;
 mod dead;
 mod due;
 mod follow;
+pub mod media;
 mod prune;
 mod sweep;
 
@@ -70,6 +71,7 @@ pub struct Persister {
 pub struct Health {
     /// Turns that have failed since the last event was persisted.
     failures: AtomicUsize,
+    leading: AtomicBool,
 }
 
 impl Health {
@@ -79,6 +81,11 @@ impl Health {
     /// Does it fail again and again?
     pub fn is_failing(&self) -> bool {
         self.failures.load(Ordering::Relaxed) >= Self::MANY
+    }
+
+    /// Is it the active one?
+    pub fn is_leading(&self) -> bool {
+        self.leading.load(Ordering::Relaxed)
     }
 }
 
@@ -103,7 +110,7 @@ impl Persister {
         while !stop.is_cancelled() {
             let mut done = 0;
             let turn = self.turn(&stop, &mut done).await;
-            self.metrics.persister_leader.set(0);
+            self.leads(false);
             match turn {
                 Ok(()) => return Ok(()),
                 Err(Fault::Bus(fault @ BusError::EpochChanged { .. })) => return Err(fault),
@@ -132,7 +139,12 @@ impl Persister {
             () = stop.cancelled() => return Ok(()),
         }
         info!("persister leading");
-        self.metrics.persister_leader.set(1);
+        self.leads(true);
         self.follow(&mut leader, stop, done).await
+    }
+
+    fn leads(&self, leading: bool) {
+        self.health.leading.store(leading, Ordering::Relaxed);
+        self.metrics.persister_leader.set(leading.into());
     }
 }

@@ -16,6 +16,7 @@ pub mod expiry;
 pub mod leadership;
 pub mod lists;
 pub mod markers;
+pub mod media;
 pub mod messages;
 pub mod migrate;
 pub mod notices;

@@ -8,6 +8,7 @@ pub mod error;
 pub mod event;
 pub mod frames;
 pub mod ingest;
+pub mod media;
 pub mod metadata;
 pub mod names;
 pub mod objects;

@@ -121,6 +121,10 @@ async fn start(
     config.nats.tls = NatsTls::default();
     config.nats.replicas = 1;
     config.nats.apply_topology = true;
+    if config.media.place() == Ok(None) {
+        config.media.url = format!("file://{}", folder.path().join("media").display());
+        config.media.spool = folder.path().join("spool");
+    }
     let google = notifications::stand_in(&mut config, lifecycle).await?;
     let problems = config.problems();
     if !problems.is_empty() {

@@ -15,6 +15,10 @@ use crate::persister;
 use crate::push::{self, ServiceAccount};
 use crate::store;
 
+mod media;
+
+pub use media::{media, place};
+
 /// How the store reaches Postgres.
 pub fn store(postgres: &config::Postgres) -> store::Settings {
     store::Settings {

@@ -22,6 +22,7 @@ const SECTIONS: &[&str] = &[
     "presence",
     "push",
     "ingest",
+    "media",
     "lifecycle",
     "telemetry",
 ];
@@ -59,6 +60,7 @@ pub fn load(
         section(&merged, "presence", &mut problems),
         section(&merged, "push", &mut problems),
         section(&merged, "ingest", &mut problems),
+        section(&merged, "media", &mut problems),
         section(&merged, "lifecycle", &mut problems),
         section(&merged, "telemetry", &mut problems),
     );
@@ -74,6 +76,7 @@ pub fn load(
             Some(presence),
             Some(push),
             Some(ingest),
+            Some(media),
             Some(lifecycle),
             Some(telemetry),
         ) if problems.is_empty() => Ok(Config {
@@ -87,6 +90,7 @@ pub fn load(
             presence,
             push,
             ingest,
+            media,
             lifecycle,
             telemetry,
         }),

@@ -75,8 +75,13 @@ pub(super) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("applicati
 pub fn response(error: &ApiError) -> Response {
     let status =
         StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response_with(error, status)
+}
+
+/// The same under another status, for what HTTP can say and the protocol's codes cannot.
+pub fn response_with(error: &ApiError, status: StatusCode) -> Response {
     // Text and numbers only: this cannot fail to be JSON.
-    let body = serde_json::to_vec(&error.problem()).unwrap_or_default();
+    let body = serde_json::to_vec(&error.problem_with(status.as_u16())).unwrap_or_default();
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);

@@ -9,6 +9,7 @@ mod conversations;
 mod devices;
 mod docs;
 mod extract;
+mod media;
 mod messages;
 pub mod operators;
 mod participants;
@@ -20,6 +21,7 @@ mod sync;
 
 use std::sync::Arc;
 
+use axum::extract::DefaultBodyLimit;
 use axum::{Router, middleware};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -31,7 +33,7 @@ use super::{Edge, ws};
 /// Everything that is served on the main listener.
 pub fn router(edge: Arc<Edge>, ready: listener::Check) -> Router {
     let authenticated = middleware::from_fn_with_state(edge.clone(), stack::authenticate);
-    let api = participants_api().route_layer(authenticated);
+    let api = participants_api().route_layer(authenticated).merge(linked_api());
     let (api, described) = OpenApiRouter::new().nest("/messaging", api).split_for_parts();
     stacked(edge, ready, api.merge(ws::routes()).merge(docs::routes(described)))
 }
@@ -64,6 +66,7 @@ fn participants_api() -> OpenApiRouter<Arc<Edge>> {
         .merge(participant_routes())
         .merge(message_routes())
         .merge(device_routes())
+        .merge(media_routes())
         .routes(routes!(sync::since))
 }
 
@@ -115,4 +118,20 @@ fn message_routes() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(m::get, m::edit, m::delete))
         .routes(routes!(r::add, r::remove))
         .routes(routes!(m::receipts))
+}
+
+/// The form of an upload streams, within limits of its own.
+fn media_routes() -> OpenApiRouter<Arc<Edge>> {
+    use media as m;
+    OpenApiRouter::new()
+        .routes(routes!(m::upload))
+        .layer(DefaultBodyLimit::disable())
+        .routes(routes!(m::begin))
+        .routes(routes!(m::complete))
+        .routes(routes!(m::sign))
+}
+
+/// For people with a token or a signed link: the handlers look which.
+fn linked_api() -> OpenApiRouter<Arc<Edge>> {
+    OpenApiRouter::new().routes(routes!(media::get)).routes(routes!(media::thumbnail))
 }

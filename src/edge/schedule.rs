@@ -137,6 +137,10 @@ pub async fn cancel(
     let now = edge.clock.now();
     let found = edge.store.cancel_scheduled(id, caller.user_id, now).await.map_err(error::store)?;
     let Some(was) = found else { return Ok(None) };
+    // What it named goes when nothing else names it; if not now, then when the claim is over.
+    if let Err(cause) = edge.store.release_media_claims(id).await {
+        tracing::debug!(%cause, "the claims of a cancelled message stay for a while");
+    }
     let mut message = shown(&was)?;
     message.bury(now);
     message.status = Some(State::Cancelled.as_str().to_owned());

@@ -39,7 +39,8 @@ use super::presence::keeper::Keeper;
 use super::presence::{self, Presence, announcer};
 use super::ws::admission::Gate;
 use super::{
-    Edge, Settings, arrivals, auth, behind, delivery, freshness, http, limits, reads, signals,
+    Edge, Settings, arrivals, auth, behind, delivery, freshness, http, limits, media, reads,
+    signals,
 };
 
 /// What the edge is built from.
@@ -49,6 +50,7 @@ pub struct Parts {
     pub limits: limits::Settings,
     pub ring: ring::Limits,
     pub presence: presence::Settings,
+    pub media: media::Settings,
     pub nats: bus::connect::Settings,
     pub publish: publish::Settings,
     pub store: Store,
@@ -177,6 +179,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         reads,
         deliveries: delivery::Deliveries::default(),
         typing: signals::Typing::default(),
+        media: media::Media::new(parts.media)?,
         presence,
         persisted: persisted_seen,
         tail: tail_seen,

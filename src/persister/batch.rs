@@ -5,9 +5,10 @@ use serde::de::DeserializeOwned;
 
 use crate::bus::log::{Entry, LogEvent};
 use crate::bus::tail::seq_of;
-use crate::store::projection::{Batch, ConversationChange, Deletion, Edit, Reaction};
+use crate::domain::message::Message;
+use crate::store::projection::{Batch, ConversationChange, Deletion, Edit, MediaUse, Reaction};
 use crate::wire::event::{Change, ConversationUpdated, EventKind, MessageDeleted, ReactionUpdated};
-use crate::wire::objects;
+use crate::wire::{media, metadata, objects};
 
 use super::dead::Poison;
 
@@ -42,6 +43,7 @@ fn add(batch: &mut Batch, event: &LogEvent) -> Result<(), String> {
                 return Err("the message names another conversation than its subject".to_owned());
             }
             let message = message.into_domain(event.seq).map_err(|cause| cause.to_string())?;
+            named_files(batch, &message);
             batch.messages.push(message);
         }
         EventKind::MessageUpdated => {
@@ -79,6 +81,17 @@ fn add(batch: &mut Batch, event: &LogEvent) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The edge has made sure that a message names only what it may; hosts of others have no files of ours.
+fn named_files(batch: &mut Batch, message: &Message) {
+    let links = metadata::links(message.kind, &message.metadata);
+    let keys = links.iter().filter_map(|(_, link)| media::key_in(link));
+    batch.media.extend(keys.map(|key| MediaUse {
+        key,
+        message_id: message.id,
+        conversation_id: message.conversation_id,
+    }));
 }
 
 fn changed(batch: &mut Batch, event: &LogEvent) -> Result<(), String> {

@@ -16,7 +16,10 @@ mod changes;
 mod conversations;
 mod counters;
 mod insert;
+mod media;
 mod reactions;
+
+pub use media::MediaUse;
 
 /// A message's content was replaced.
 #[derive(Debug, Clone)]
@@ -71,6 +74,8 @@ pub struct Batch {
     pub deletions: Vec<Deletion>,
     pub reactions: Vec<Reaction>,
     pub conversations: Vec<ConversationChange>,
+    /// Files that the messages name.
+    pub media: Vec<MediaUse>,
     /// Everything up to here is dealt with once the batch is applied.
     pub through: Seq,
 }
@@ -145,6 +150,7 @@ impl Leader {
         changes::edits(&tx, &batch.edits).await?;
         // Before the deletions of the batch, which take along what stands in front of them and make void what follows.
         reactions::apply(&tx, &batch.reactions).await?;
+        media::confirm(&tx, &batch.media, &messages).await?;
         changes::deletions(&tx, &batch.deletions).await?;
         tx.commit().await?;
         Ok(Applied::Committed)

@@ -8,6 +8,7 @@
 mod announced;
 mod histogram;
 mod ingest;
+mod media;
 mod presence;
 mod push;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use prometheus_client::registry::Registry;
 
 pub use histogram::Histogram;
 pub use ingest::Ingest;
+pub use media::Media;
 pub use presence::Presence;
 pub use push::{Push, Sent};
 
@@ -160,6 +162,7 @@ pub struct Metrics {
     pub presence: Presence,
     pub ingest: Ingest,
     pub push: Push,
+    pub media: Media,
     http_requests: Family<RouteStatusLabel, Counter>,
     http_request_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
     errors: Family<CodeLabel, Counter>,
@@ -215,6 +218,7 @@ impl Metrics {
             presence: Presence::default(),
             ingest: Ingest::default(),
             push: Push::default(),
+            media: Media::default(),
             http_requests: Family::default(),
             http_request_seconds: Family::new_with_constructor(latency),
             errors: Family::default(),
@@ -226,6 +230,7 @@ impl Metrics {
         metrics.presence.register(&mut metrics.registry);
         metrics.ingest.register(&mut metrics.registry);
         metrics.push.register(&mut metrics.registry);
+        metrics.media.register(&mut metrics.registry);
         metrics.register_requests();
         metrics.announce();
         metrics

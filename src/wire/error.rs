@@ -26,7 +26,6 @@ pub enum Code {
     /// A body, frame or file over its limit.
     PayloadTooLarge,
     /// A file type that is not allowed or not what it claims to be.
-    #[expect(dead_code, reason = "part of the published codes; used once files can be uploaded")]
     UnsupportedMedia,
     /// Too fast; come back after `Retry-After`.
     RateLimited,
@@ -151,12 +150,8 @@ impl ApiError {
         error
     }
 
-    /// The body of an `application/problem+json` answer (RFC 9457).
-    pub fn problem(&self) -> Problem<'_> {
-        self.problem_with(self.code.status())
-    }
-
-    /// The same under another status, for what HTTP can say and the protocol's codes cannot.
+    /// The body of an `application/problem+json` answer (RFC 9457), under the code's own status or one that says in HTTP
+    /// what the protocol's codes cannot.
     pub fn problem_with(&self, status: u16) -> Problem<'_> {
         Problem {
             kind: format!("urn:mecabal:messaging:{}", self.code.as_str()),

@@ -112,6 +112,20 @@ pub fn check(kind: MessageType, metadata: Option<&RawValue>, errors: &mut FieldE
     text.to_owned()
 }
 
+/// The links in the metadata of a message, with the names of their fields. Messages that carry none cost nothing.
+pub fn links(kind: MessageType, metadata: &str) -> Vec<(&'static str, String)> {
+    let urls = || fields(kind).iter().filter(|field| matches!(field.shape, Shape::Url));
+    if urls().next().is_none() {
+        return Vec::new();
+    }
+    // What is not an object was refused before.
+    let Ok(object) = serde_json::from_str::<Map<String, Value>>(metadata) else {
+        return Vec::new();
+    };
+    let link = |field: &Field| Some((field.name, object.get(field.name)?.as_str()?.to_owned()));
+    urls().filter_map(link).collect()
+}
+
 fn path(name: &str) -> String {
     format!("metadata.{name}")
 }

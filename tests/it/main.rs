@@ -23,6 +23,7 @@ mod harness;
 mod ingest;
 mod malformed;
 mod markers;
+mod media;
 mod membership_counts;
 mod mentions;
 mod openapi;

@@ -5,7 +5,7 @@
 //! .data/lock            held while `messaging dev` runs
 //! .data/jwt-secret  nats-password      made on first use
 //! .data/run.json        addresses and process ids, while it runs
-//! .data/nats/  postgres/  logs/
+//! .data/nats/  postgres/  logs/  media/  spool/
 //! ```
 
 use std::fs::{DirBuilder, File};

@@ -19,6 +19,7 @@ pub fn parts(base: &Base<'_>, beside: listener::Check) -> anyhow::Result<Parts> 
         limits: settings::limits(&config.limits),
         ring: ring::Limits { events: config.tail.ring_events, bytes: config.tail.ring_bytes },
         presence: settings::presence(config),
+        media: settings::media(config)?,
         nats: settings::nats(&config.nats),
         publish: settings::publish(&config.nats),
         store: base.store.clone(),

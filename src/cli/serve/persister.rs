@@ -8,6 +8,8 @@ use crate::bus::log::Log;
 use crate::bus::publish::Publisher;
 use crate::cli::settings;
 use crate::domain::clock::SystemClock;
+use crate::media::objects::Objects;
+use crate::persister::media::Collector;
 use crate::persister::{Health, Persister};
 use crate::telemetry::listener;
 
@@ -32,7 +34,23 @@ pub async fn start(base: &Base<'_>) -> anyhow::Result<listener::Check> {
         metrics: base.metrics.clone(),
     };
     base.lifecycle.spawn_critical("persister", persister.run(soft.clone()));
+    collect(base, &health)?;
     Ok(check(client, health))
+}
+
+/// Files that nothing names any more, where there is a place for files.
+fn collect(base: &Base<'_>, health: &Arc<Health>) -> anyhow::Result<()> {
+    let Some(place) = settings::place(&base.config.media)? else { return Ok(()) };
+    let collector = Collector {
+        store: base.store.clone(),
+        objects: Objects::open(&place).map_err(anyhow::Error::msg)?,
+        clock: Arc::new(SystemClock),
+        health: health.clone(),
+        metrics: base.metrics.clone(),
+    };
+    let soft = base.lifecycle.soft.clone();
+    base.lifecycle.spawn_critical("collector of files", collector.run(soft));
+    Ok(())
 }
 
 fn check(nats: bus::Client, health: Arc<Health>) -> listener::Check {

@@ -80,6 +80,7 @@ pub fn cors(origins: &[String]) -> CorsLayer {
     let headers = [
         header::AUTHORIZATION,
         header::CONTENT_TYPE,
+        header::RANGE,
         HeaderName::from_static("idempotency-key"),
         HeaderName::from_static(trace::HEADER),
     ];
@@ -87,7 +88,7 @@ pub fn cors(origins: &[String]) -> CorsLayer {
         .allow_origin(allowed)
         .allow_methods(AllowMethods::list(methods))
         .allow_headers(AllowHeaders::list(headers))
-        .expose_headers([header::RETRY_AFTER])
+        .expose_headers([header::RETRY_AFTER, header::CONTENT_RANGE, header::ETAG])
         .max_age(PREFLIGHT_AGE)
 }
 

@@ -11,6 +11,7 @@ use crate::domain::ids::{
 };
 use crate::domain::message::{Message, ReplyPreview, preview};
 use crate::edge::auth::Caller;
+use crate::edge::media::named::{self, Naming};
 use crate::edge::schedule::{self, Plan};
 use crate::edge::{Edge, ahead, error};
 use crate::telemetry::trace::TraceParent;
@@ -94,6 +95,17 @@ pub async fn prepare(
         Some(quoted) => Some(Box::pin(quote(edge, conversation, quoted)).await?),
         None => None,
     };
+    if named::concerns(valid.kind) {
+        let naming = Naming {
+            message: id,
+            conversation,
+            sender: caller.user_id,
+            kind: valid.kind,
+            metadata: &valid.metadata,
+            at: later,
+        };
+        Box::pin(named::claim(edge, naming)).await?;
+    }
     let now = edge.clock.now();
     let expires_at = valid.ttl.and_then(|ttl| later.unwrap_or(now).checked_add(ttl).ok());
     let message = Message {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::ids::{MessageId, Seq};
 use crate::store::{StoreError, execute, signed};
 
-use super::{Deletion, Edit};
+use super::{Deletion, Edit, media};
 
 /// Applies edits: the last of each message stands, older ones than what is there change nothing, and a tombstone
 /// stays one.
@@ -78,6 +78,7 @@ pub async fn deletions(tx: &Transaction<'_>, deletions: &[Deletion]) -> Result<(
         ON CONFLICT DO NOTHING";
     execute(tx, sql, &[&ids]).await?;
     execute(tx, "DELETE FROM reactions WHERE message_id = ANY($1)", &[&ids]).await?;
+    media::release(tx, &ids).await?;
     let all: Vec<(Seq, Uuid, Uuid, Seq)> =
         deletions.iter().map(|d| (d.seq, d.conversation_id, d.message_id, d.message_seq)).collect();
     note(tx, &all, "delete").await

@@ -15,6 +15,7 @@ use crate::wire::answers::{
 };
 use crate::wire::devices::{Devices, Notifications, RegisterDevice, SetNotifications};
 use crate::wire::error::Problem;
+use crate::wire::media::{BeginUpload, SignedLink, UploadForm, UploadTicket, Uploaded};
 use crate::wire::names::{ContextType, ConversationType};
 use crate::wire::objects::{Conversation, Message, Receipts};
 use crate::wire::presence::Presence;
@@ -59,12 +60,13 @@ macro_rules! described {
 described! {
     written: [
         Conversation, ConversationList, ContextType, ConversationType, Devices, History, MarkedRead, Message, Missed, Notifications,
-        ParticipantPage, Presence, Problem<'_>, Receipts, Scheduled, Success, Unread,
+        ParticipantPage, Presence, Problem<'_>, Receipts, Scheduled, SignedLink, Success, Unread,
+        UploadTicket, Uploaded,
     ],
     read: [
-        AddParticipants, CreateConversation, EditMessage, MarkRead, Mute, Named, PatchConversation, RegisterDevice, SendMessage,
+        AddParticipants, BeginUpload, CreateConversation, EditMessage, MarkRead, Mute, Named, PatchConversation, RegisterDevice, SendMessage,
  SetNotifications,
-        SetRole,
+        SetRole, UploadForm,
     ]
 }
 
@@ -111,6 +113,7 @@ fn tags() -> Value {
         { "name": "Conversations" },
         { "name": "Participants" },
         { "name": "Messages" },
+        { "name": "Files", "description": "Pictures, films, sounds and documents of conversations." },
         { "name": "Devices", "description": "Notifications of phones and browsers." },
         { "name": "Operators", "description": "Without a token." },
     ])

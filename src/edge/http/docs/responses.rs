@@ -40,6 +40,10 @@ refusals! {
     Missing: "404" = "NotFound";
     Conflict: "409" = "Conflict";
     TooLarge: "413" = "TooLarge";
+    /// A file is not of a type that is taken, or not what it is said to be.
+    WrongType: "415" = "UnsupportedMedia";
+    /// Nothing of a file lies in the range.
+    Outside: "416" = "OutsideOfFile";
 }
 
 /// `components.responses`.
@@ -71,10 +75,28 @@ pub fn components() -> Value {
         ("NotFound", vec![Code::NotFound], "Not there for the caller."),
         ("Conflict", vec![Code::Conflict], "What is there now does not allow it."),
         ("TooLarge", vec![Code::PayloadTooLarge], "The body is over its limit."),
+        (
+            "UnsupportedMedia",
+            vec![Code::UnsupportedMedia],
+            "A type that is not taken, or not what it is said to be.",
+        ),
     ];
     let described =
         all.iter().map(|(name, codes, says)| ((*name).to_owned(), response(codes, says)));
-    Value::Object(described.collect::<Map<_, _>>())
+    let mut all = described.collect::<Map<_, _>>();
+    all.insert("OutsideOfFile".to_owned(), outside());
+    Value::Object(all)
+}
+
+/// A status that HTTP has and the protocol's codes do not.
+fn outside() -> Value {
+    let mut response = response(&[Code::Invalid], "Nothing of the file lies in the range.");
+    let content = response["content"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    for described in content {
+        described["schema"]["properties"]["status"]["const"] = json!(416);
+        described["example"]["status"] = json!(416);
+    }
+    response
 }
 
 fn response(codes: &[Code], says: &str) -> Value {

@@ -1,0 +1,88 @@
+//! Where files are looked at and images made smaller: one thread of low priority, so that it never takes the processor
+//! from messages.
+//!
+//! One thread also bounds the memory: at most one image is decoded at a time.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tokio::sync::{mpsc, oneshot};
+
+/// Files that wait for their turn: as many as uploads are let in at once, and each holds only a handle.
+const WAITING: usize = 64;
+/// Of 19: behind everything else that wants the processor, and still in front of what is idle.
+const NICE: i32 = 10;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The way into the workshop. The thread ends with the last of them.
+#[derive(Debug, Clone)]
+pub struct Workshop {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The work did not end: it panicked, which has been logged.
+#[derive(Debug, thiserror::Error)]
+#[error("the work on a file did not end")]
+pub struct Gone;
+
+impl Workshop {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn start() -> std::io::Result<Self> {
+        let (jobs, mut waiting) = mpsc::channel::<Job>(WAITING);
+        std::thread::Builder::new().name("media".to_owned()).spawn(move || {
+            // On Linux this is the thread's own.
+            if let Err(cause) = rustix::process::setpriority_process(None, NICE) {
+                tracing::warn!(%cause, "work on files has the priority of everything else");
+            }
+            while let Some(job) = waiting.blocking_recv() {
+                // The panic hook has logged where and why; who waits learns that nothing comes.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+            }
+        })?;
+        Ok(Self { jobs })
+    }
+
+    /// Does the work there, in its turn. Whoever stops waiting does not stop work that has begun.
+    ///
+    /// # Errors
+    /// [`Gone`] when it panicked.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let (done, outcome) = oneshot::channel();
+        let job = Box::new(move || {
+            if !done.is_closed() {
+                // Nobody may be waiting any more.
+                let _ = done.send(work());
+            }
+        });
+        self.jobs.send(job).await.map_err(|_| Gone)?;
+        outcome.await.map_err(|_| Gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_one_piece_of_work_concerns_no_other() {
+        let workshop = Workshop::start().expect("a thread");
+        assert!(workshop.run(|| panic!("on purpose")).await.is_err());
+        assert_eq!(workshop.run(|| 7).await.expect("a number"), 7);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn its_thread_alone_has_a_low_priority() {
+        let workshop = Workshop::start().expect("a thread");
+        let nice = || rustix::process::getpriority_process(None).expect("a priority");
+        let here = nice();
+        assert_eq!(workshop.run(nice).await.expect("a number"), here.max(NICE));
+        assert_eq!(nice(), here);
+    }
+}

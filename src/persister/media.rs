@@ -1,0 +1,96 @@
+//! Erases files that nothing names any more: those of deleted messages, those that no message ever named, and what is
+//! left of uploads that failed.
+//!
+//! Postgres says what has to go, and goes on saying so until it is gone: a crash or an object store that is away delays
+//! it and loses nothing. It runs beside the batches, which never wait for the object store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::clock::SharedClock;
+use crate::media::objects::{ObjectError, Objects};
+use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
+
+use super::Health;
+
+/// How often to look: an index that is empty nearly always.
+const EVERY: Duration = Duration::from_secs(1);
+/// Files of one round: three requests each to the object store, some seconds in all.
+const ROUND: u32 = 100;
+/// What could not be erased is tried again so much later, by whoever leads then.
+const AGAIN: SignedDuration = SignedDuration::from_secs(30);
+/// Rounds that are left out after failures on end, at most: a minute.
+const LONGEST_PAUSE: u32 = 60;
+
+/// The leader's task. One that does not know yet that it was replaced erases what the next one erases too, which is
+/// harmless.
+pub struct Collector {
+    pub store: Store,
+    pub objects: Objects,
+    pub clock: SharedClock,
+    pub health: Arc<Health>,
+    pub metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+}
+
+impl Collector {
+    /// Collects while this process leads, until cancelled.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut failures, mut left_out) = (0_u32, 0);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if !self.health.is_leading() {
+                continue;
+            }
+            if left_out > 0 {
+                left_out -= 1;
+                continue;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                round = self.round() => match round {
+                    Ok(()) => failures = 0,
+                    Err(cause) => {
+                        failures = failures.saturating_add(1);
+                        left_out = 2_u32.saturating_pow(failures).min(LONGEST_PAUSE);
+                        self.metrics.media.failures.inc();
+                        tracing::warn!(%cause, failures, "files wait to be erased");
+                    }
+                },
+            }
+        }
+    }
+
+    async fn round(&self) -> Result<(), Fault> {
+        loop {
+            let now = self.clock.now();
+            let keys = self.store.media_to_erase(now, now + AGAIN, ROUND).await?;
+            for key in &keys {
+                self.objects.delete(*key).await?;
+                // One at a time: what was erased is not asked for again, whatever comes next.
+                self.store.forget_media(&[*key]).await?;
+                self.metrics.media.erased.inc();
+            }
+            if keys.len() < ROUND as usize {
+                return Ok(());
+            }
+        }
+    }
+}
