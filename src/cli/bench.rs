@@ -6,8 +6,8 @@
 //!
 //! - [`target`] is what is measured, [`prepare`] who takes part;
 //! - [`engine`] is the load, [`frame`] and [`codec`] its two layers of protocol, [`verify`] its checker;
-//! - [`resume`] looks at one client at a time instead, each a [`caller`], [`markers`] at reading along, and [`push`] at
-//!   notifications;
+//! - [`resume`] looks at one client at a time instead, each a [`caller`], [`markers`] at reading along, [`push`] at
+//!   notifications, and [`uploads`] at files;
 //! - [`process`] and [`metrics`] look at the servers, [`report`] prints.
 
 mod caller;
@@ -24,6 +24,7 @@ mod rest;
 mod resume;
 mod run;
 mod target;
+mod uploads;
 mod verify;
 
 use std::path::PathBuf;
@@ -59,10 +60,15 @@ enum Shape {
     Markers,
     /// Many people without a connection are notified, by way of a stand-in for Google.
     Push,
+    /// Messages alone, and then while files are uploaded.
+    Uploads,
 }
 
 /// Notifications a second when no rate is given.
 const PUSH_RATE: f64 = 2000.0;
+
+/// Messages a second beside uploads: a tenth of what the service carries, as in a busy hour.
+const UPLOADS_RATE: f64 = 1000.0;
 
 /// Marks a second when no rate is given.
 const MARKS_RATE: f64 = 5000.0;
@@ -77,7 +83,7 @@ pub struct Args {
     shape: Shape,
     #[arg(long, value_enum, default_value = "native")]
     protocol: Protocol,
-    /// Users, each with one connection; 200, 500, 5000, 5000, 101, 2000 or 1900 by the shape when not given.
+    /// Users, each with one connection; 200, 500, 5000, 5000, 101, 2000, 1900 or 200 by the shape when not given.
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     users: Option<u32>,
     /// How many of them send; all when not given.
@@ -117,6 +123,15 @@ pub struct Args {
     /// Resume: events that a service of the run's own keeps in memory; few make it read Postgres.
     #[arg(long, value_name = "EVENTS", conflicts_with_all = ["url", "data"])]
     ring: Option<u32>,
+    /// Uploads: files at once, each of a user of its own.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    uploads: u32,
+    /// Uploads: how many of them are photos of 12 megapixels, which the service makes small.
+    #[arg(long, default_value_t = 0)]
+    images: u32,
+    /// Uploads: bytes of the others.
+    #[arg(long, default_value_t = 20_000_000)]
+    file_bytes: usize,
     /// One JSON object on standard output instead of tables.
     #[arg(long)]
     json: bool,
@@ -161,6 +176,7 @@ enum Work {
     Resume(resume::Settings),
     Markers(markers::Settings),
     Push(push::Settings),
+    Uploads(Box<uploads::Settings>),
 }
 
 impl Work {
@@ -174,6 +190,7 @@ impl Work {
             Self::Markers(settings) => 2 * settings.readers,
             // Requests to the stand-in, on both sides.
             Self::Push(_) => 2000,
+            Self::Uploads(settings) => settings.busy.users + 2 * settings.uploads,
         }
     }
 
@@ -192,6 +209,7 @@ impl Work {
                 let google = google.context("push is measured with a service of the run's own")?;
                 printed(&push::run(target, settings, google).await?, json)?
             }
+            Self::Uploads(settings) => printed(&uploads::run(target, *settings).await?, json)?,
         })
     }
 }
@@ -199,7 +217,7 @@ impl Work {
 impl Args {
     fn users(&self) -> u32 {
         self.users.unwrap_or(match self.shape {
-            Shape::Direct => 200,
+            Shape::Direct | Shape::Uploads => 200,
             Shape::Group => 500,
             Shape::Idle | Shape::Storm => 5000,
             // Each misses 100 messages of its own, and 10,000 of the other hundred.
@@ -225,6 +243,13 @@ impl Args {
             })),
             Shape::Markers => self.markers().map(Work::Markers),
             Shape::Push => self.push().map(Work::Push),
+            Shape::Uploads => Ok(Work::Uploads(Box::new(uploads::Settings {
+                quiet: self.load()?,
+                busy: self.load()?,
+                uploads: self.uploads,
+                file_bytes: self.file_bytes,
+                images: self.images.min(self.uploads),
+            }))),
             _ => self.load().map(Work::Load),
         }
     }
@@ -265,8 +290,10 @@ impl Args {
             bail!("--content-bytes must be at least {}", codec::MIN_CONTENT_BYTES);
         }
         let (shape, plan) = match self.shape {
-            Shape::Direct if !users.is_multiple_of(2) => bail!("--users must be even"),
-            Shape::Direct => ("direct", Plan::direct(users, senders)),
+            Shape::Direct | Shape::Uploads if !users.is_multiple_of(2) => {
+                bail!("--users must be even")
+            }
+            Shape::Direct | Shape::Uploads => ("direct", Plan::direct(users, senders)),
             Shape::Group => ("group", Plan::group(users, senders)),
             Shape::Idle if self.group_size == 2 && users <= self.conversations => {
                 bail!("--users must be more than --conversations")
@@ -285,6 +312,7 @@ impl Args {
         let load = match (self.shape, self.rate) {
             (Shape::Idle, _) => Load::Silent,
             (_, Some(rate)) => Load::Open { rate },
+            (Shape::Uploads, None) => Load::Open { rate: UPLOADS_RATE },
             (Shape::Storm, None) => Load::Open { rate: STORM_RATE },
             (_, None) => Load::Closed { in_flight: self.in_flight },
         };
