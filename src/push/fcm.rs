@@ -140,3 +140,6 @@ fn not_admitted(error: TokenError) -> Outcome {
         TokenError::Unavailable { after, reason } => Outcome::Retry { after, reason },
     }
 }
+
+#[cfg(test)]
+mod tests;
