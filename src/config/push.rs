@@ -137,7 +137,7 @@ impl Push {
             .collect();
         if !missing.is_empty() {
             problems.push(format!(
-                "Notifications are only half configured: {} is missing. Set all of FIREBASE_PROJECT_ID, \
+                "Notifications are only half configured, without {}. Set all of FIREBASE_PROJECT_ID, \
                  FIREBASE_PRIVATE_KEY and FIREBASE_CLIENT_EMAIL, or GOOGLE_APPLICATION_CREDENTIALS, or none.",
                 missing.join(" and ")
             ));
@@ -165,7 +165,7 @@ mod tests {
         let half = problems(&[("FIREBASE_PRIVATE_KEY", "k")]);
         assert_eq!(half.len(), 1, "{half:?}");
         assert!(
-            half[0].contains("FIREBASE_PROJECT_ID and FIREBASE_CLIENT_EMAIL is missing"),
+            half[0].contains("without FIREBASE_PROJECT_ID and FIREBASE_CLIENT_EMAIL."),
             "{half:?}"
         );
         let all = [

@@ -3,7 +3,6 @@
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use tokio_postgres::Row;
-use uuid::Uuid;
 
 use crate::domain::device::{Device, MAX_DEVICES, Platform, Registered};
 use crate::domain::ids::UserId;
@@ -68,19 +67,6 @@ impl Store {
             let sql = "DELETE FROM devices
                        WHERE token_hash = sha256(convert_to($1, 'UTF8')) AND user_id = $2";
             Ok(execute(&self.client().await?, sql, &[&token, &user]).await? > 0)
-        })
-        .await
-    }
-
-    /// Forgets devices that no longer exist, by their ids.
-    ///
-    /// # Errors
-    /// As every statement.
-    #[expect(dead_code, reason = "called by the role that sends, which follows")]
-    pub async fn forget_devices(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
-        self.within(async {
-            let sql = "DELETE FROM devices WHERE id = ANY($1)";
-            execute(&self.client().await?, sql, &[&ids]).await
         })
         .await
     }

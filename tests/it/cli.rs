@@ -61,6 +61,25 @@ fn check_names_every_problem_and_fails() {
 }
 
 #[test]
+fn half_of_the_credentials_for_notifications_is_refused_at_start() {
+    let secret = ("JWT_ACCESS_SECRET", "s");
+    let half = run(&["serve"], &[secret, ("FIREBASE_CLIENT_EMAIL", "a@b")]);
+    assert_eq!(half.status.code(), Some(2));
+    let said = stderr(&half);
+    assert!(said.contains("without FIREBASE_PROJECT_ID and FIREBASE_PRIVATE_KEY"), "{said}");
+    let wrong = [
+        secret,
+        ("FIREBASE_PROJECT_ID", "p"),
+        ("FIREBASE_CLIENT_EMAIL", "a@b"),
+        ("FIREBASE_PRIVATE_KEY", "hunter2"),
+    ];
+    let wrong = run(&["serve", "--check"], &wrong);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(stderr(&wrong).contains("private key is no PEM"), "{}", stderr(&wrong));
+    assert!(!(stderr(&wrong) + &stdout(&wrong)).contains("hunter2"), "it is masked");
+}
+
+#[test]
 fn a_value_that_cannot_be_read_is_one_sentence_that_names_its_variable() {
     let output = run(&["serve"], &[("JWT_ACCESS_SECRET", "s"), ("MESSAGING_PORT", "http")]);
     assert_eq!(output.status.code(), Some(2));

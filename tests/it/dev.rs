@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::node::command;
 use crate::harness::process::{Process, is_alive};
-use crate::harness::{PATIENCE, tools};
+use crate::harness::{PATIENCE, Rest, tools};
 
 /// A running `messaging dev`.
 struct Dev {
@@ -113,6 +113,33 @@ fn the_commands_it_prints_work_as_they_are() {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("\"content\":\"Hello Bayo!\""), "{said}");
     assert!(said.lines().last().is_some_and(|line| line.starts_with("ey")), "a token: {said}");
+    assert!(dev.process.stop(libc::SIGTERM).success());
+}
+
+#[test]
+fn what_would_be_pushed_is_shown() {
+    let dev = Dev::start(&folder());
+    let printed = |prefix: &'static str| {
+        let found = dev
+            .process
+            .stdout
+            .wait_for(PATIENCE, |line| line.trim().strip_prefix(prefix).map(str::to_owned));
+        found.unwrap_or_else(|| panic!("{prefix} in {}", dev.process.stdout.text()))
+    };
+    let (ada, bayo) = (printed("ADA="), printed("BAYO="));
+    let (ada, bayo) = (Rest::new(&dev.url, Some(&ada)), Rest::new(&dev.url, Some(&bayo)));
+    let talking = async {
+        bayo.post("/devices", json!({"token": "bayos-phone", "platform": "android"}))
+            .await
+            .expect(201);
+        let bayo = "ba000000-0000-4000-8000-000000000002";
+        let chat = json!({"type": "direct", "participantIds": [bayo]});
+        let chat = ada.post("/conversations", chat).await.expect(201);
+        let message = json!({"conversationId": chat["id"], "content": "Hello Bayo!"});
+        ada.post("/messages", message).await.expect(201);
+    };
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(talking);
+    assert_eq!(printed("push to "), "Bayo (android): Ada: Hello Bayo!");
     assert!(dev.process.stop(libc::SIGTERM).success());
 }
 

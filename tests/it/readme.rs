@@ -52,6 +52,7 @@ async fn the_tour_works_as_it_is_written() {
         r#""complete":true}"#,
         r#""errors":[{"field":"content","message":"must not be blank"}]"#,
         r#"{"success":true}"#,
+        r#""timeZone":"Africa/Lagos"},"mentionsPierceMute":true}"#,
     ];
     for expected in expected {
         assert!(said.contains(expected), "{expected} is missing in:\n{said}");
