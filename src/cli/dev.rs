@@ -143,11 +143,16 @@ async fn start(
         postgres_pid: postgres.pid,
         postgres_url: postgres.url,
     })?;
+    // Whoever reads READY may stop it at once: nothing is waited for behind it.
+    let shown = match google {
+        Some(google) => Some((google, notifications::directory(&configured).await?)),
+        None => None,
+    };
     demo::announce(address, folder.path(), secret.expose())?;
-    match google {
-        Some(google) => notifications::show(&google, &configured, lifecycle).await,
-        None => Ok(()),
+    if let Some((google, directory)) = shown {
+        notifications::show(&google, directory, lifecycle);
     }
+    Ok(())
 }
 
 /// The process ends when a server dies under it.

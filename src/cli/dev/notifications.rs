@@ -44,24 +44,26 @@ pub async fn stand_in(
     Ok(Some(running.fake))
 }
 
-/// Prints a line for each notification from now on.
+/// A connection to Postgres, which knows whose device it is.
 ///
 /// # Errors
-/// When Postgres, which knows whose device it is, cannot be reached.
-pub async fn show(fake: &Fake, config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+/// When it cannot be reached.
+pub async fn directory(config: &Config) -> anyhow::Result<Store> {
     let mut postgres = settings::store(&config.postgres);
     postgres.pool_size = 1;
-    let store = Store::connect(&postgres, Arc::new(SystemClock))
-        .await
-        .context("Postgres cannot be reached")?;
+    let store = Store::connect(&postgres, Arc::new(SystemClock)).await;
+    store.context("Postgres cannot be reached")
+}
+
+/// Prints a line for each notification from now on.
+pub fn show(fake: &Fake, directory: Store, lifecycle: &Lifecycle) {
     let (waiting, messages) = mpsc::channel(WAITING);
     fake.listen(Box::new(move |received| {
         if waiting.try_send(received.clone()).is_err() {
             tracing::debug!("a push is not shown: they come too fast");
         }
     }));
-    lifecycle.spawn("shown pushes", print(messages, store, lifecycle.soft.clone()));
-    Ok(())
+    lifecycle.spawn("shown pushes", print(messages, directory, lifecycle.soft.clone()));
 }
 
 async fn print(
