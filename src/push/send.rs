@@ -6,6 +6,7 @@
 //! has heard, never one that is heard twice.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -103,9 +104,11 @@ impl Push {
                 }
                 () = self.wake.notified(), if may_claim && !sender.refused => sender.next = Instant::now(),
                 () = tokio::time::sleep_until(sender.next), if may_claim => {
-                    for claim in self.claim(&mut sender, limit).await {
-                        under_way.push(self.work(claim));
+                    let claims = self.claim(&mut sender, limit).await;
+                    if claims.is_empty() && sender.refused {
+                        self.probe(&mut sender).await;
                     }
+                    under_way.extend(claims.into_iter().map(|claim| self.work(claim)));
                 }
                 () = tokio::time::sleep_until(sender.write), if !sender.finished.is_empty() => {}
             }
@@ -123,6 +126,23 @@ impl Push {
     async fn check_credentials(&self, sender: &mut Sender) {
         if let Err(Outcome::Credentials { reason }) = self.fcm.check().await {
             self.refused(sender, &reason);
+        }
+    }
+
+    /// With nothing to send, a node that is refused would never learn that it is accepted again.
+    async fn probe(&self, sender: &mut Sender) {
+        sender.next = Instant::now() + PROBE;
+        let is_idle = matches!(self.store.has_push_jobs().await, Ok(false));
+        if is_idle && self.fcm.check().await.is_ok() {
+            self.accepted(sender);
+        }
+    }
+
+    fn accepted(&self, sender: &mut Sender) {
+        if std::mem::take(&mut sender.refused) {
+            self.health.refused.store(false, Ordering::Relaxed);
+            self.metrics.push.refused.set(0);
+            tracing::info!("FCM accepts the credentials again");
         }
     }
 
@@ -175,10 +195,8 @@ impl Push {
         if refused {
             sender.refused = true;
             sender.next = Instant::now() + PROBE;
-        } else if accepted && std::mem::take(&mut sender.refused) {
-            self.health.refused.store(false, std::sync::atomic::Ordering::Relaxed);
-            self.metrics.push.refused.set(0);
-            tracing::info!("FCM accepts the credentials again");
+        } else if accepted {
+            self.accepted(sender);
         }
     }
 
@@ -188,7 +206,7 @@ impl Push {
     }
 
     fn say_refused(&self, reason: &str) {
-        if !self.health.refused.swap(true, std::sync::atomic::Ordering::Relaxed) {
+        if !self.health.refused.swap(true, Ordering::Relaxed) {
             tracing::error!(reason, "FCM refuses the credentials; notifications wait");
         }
         self.metrics.push.refused.set(1);

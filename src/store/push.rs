@@ -58,6 +58,18 @@ impl Store {
         })
         .await
     }
+
+    /// Is there anything to be sent, now or later?
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn has_push_jobs(&self) -> Result<bool, StoreError> {
+        self.within(async {
+            let sql = "SELECT FROM push_jobs LIMIT 1";
+            Ok(row(&self.client().await?, sql, &[]).await?.is_some())
+        })
+        .await
+    }
 }
 
 /// A place in the table of what is shown, to go on from.

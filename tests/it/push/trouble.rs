@@ -167,6 +167,17 @@ async fn refused_credentials_are_a_reason_not_to_be_ready_and_lose_nothing() {
 }
 
 #[tokio::test]
+async fn a_node_that_starts_refused_is_ready_once_it_is_accepted_though_nothing_was_sent() {
+    let (mut world, fcm) = tokio::join!(World::without_nodes(), FakeFcm::start());
+    fcm.tokens(json!({"refuse": true})).await;
+    add(&mut world, &fcm, &[], &[]).await;
+    not_ready_because(world.node(), "FCM refuses the credentials").await;
+    fcm.tokens(json!({"refuse": false})).await;
+    ready(world.node()).await;
+    assert!(fcm.received().await.is_empty());
+}
+
+#[tokio::test]
 async fn without_credentials_push_is_off_says_so_once_and_everything_else_works() {
     let world = World::start_with(UNPACED).await;
     ready(world.node()).await;
