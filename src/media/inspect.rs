@@ -20,6 +20,8 @@ mod gif;
 mod iso;
 mod jpeg;
 mod layout;
+mod ogg;
+mod ole;
 mod picture;
 mod png;
 mod rows;
@@ -43,6 +45,9 @@ pub use layout::ImageLimits;
 pub use sniff::HEAD;
 
 use source::Source;
+
+/// A file that claims to last longer than a year is wrong.
+const LONGEST: Duration = Duration::from_secs(31_536_000);
 
 /// What was found in a file.
 #[derive(Debug)]
@@ -124,6 +129,12 @@ pub fn inspect<R: Read + Seek>(
         Format::Webm => ebml::inspect(&mut Source::new(file)?)?,
         Format::Mp3 | Format::Aac | Format::Ogg | Format::Wav | Format::Flac | Format::Amr => {
             sound::inspect(file, format)?
+        }
+        Format::Ole => {
+            let mut source = Source::new(file)?;
+            let mime = ole::mime(&mut source)?;
+            active::check_archive(&mut source, 0)?;
+            Inspected::plain(mime, source.len())
         }
         Format::Pdf | Format::Zip(_) | Format::Text(_) | Format::Other(_) => {
             let mut source = Source::new(file)?;

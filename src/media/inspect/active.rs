@@ -14,8 +14,7 @@ const ARCHIVE_END: u64 = 22 + 65_535;
 
 /// Whether this is the beginning of a program.
 pub(super) fn is_program(head: &[u8]) -> bool {
-    const MARKS: [&[u8]; 12] = [
-        b"MZ",
+    const MARKS: [&[u8]; 11] = [
         b"\x7fELF",
         b"\xfe\xed\xfa\xce",
         b"\xfe\xed\xfa\xcf",
@@ -28,7 +27,9 @@ pub(super) fn is_program(head: &[u8]) -> bool {
         b"!<arch>",
         b"L\0\0\0\x01\x14\x02\0",
     ];
-    MARKS.iter().any(|mark| head.starts_with(mark))
+    // Two letters alone may begin a text; a header of this kind has zeros in its first fields.
+    let is_windows = head.starts_with(b"MZ") && head[..head.len().min(64)].contains(&0);
+    is_windows || MARKS.iter().any(|mark| head.starts_with(mark))
 }
 
 /// Whether a text begins as a web page, a drawing or a script does, after blanks and a byte order mark.

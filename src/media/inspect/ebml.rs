@@ -142,7 +142,6 @@ impl Film {
     fn duration(&self) -> Option<Duration> {
         let units = self.length.filter(|length| *length > 0.0).unwrap_or(self.last as f64);
         let seconds = units * self.scale.unwrap_or(1_000_000) as f64 / 1e9;
-        // Longer than a year is nonsense.
         (seconds > 0.0 && seconds < 31_536_000.0).then(|| Duration::from_secs_f64(seconds))
     }
 

@@ -46,6 +46,8 @@ pub enum Format {
     Pdf,
     /// A ZIP archive, or a type of document that is one; its MIME type.
     Zip(&'static str),
+    /// A document of an older office program; which, its list of contents tells.
+    Ole,
     /// UTF-8 text; its MIME type.
     Text(&'static str),
     /// A file that is only stored; its MIME type.
@@ -64,6 +66,10 @@ pub enum Brand {
     /// 3GPP.
     ThreeGp,
 }
+
+/// The MIME types of older office documents.
+pub(super) const OLE: [&str; 3] =
+    ["application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint"];
 
 /// The MIME type of a ZIP archive that is nothing more.
 pub(super) const ZIP: &str = "application/zip";
@@ -89,6 +95,7 @@ impl Format {
             Self::Flac => "audio/flac",
             Self::Amr => "audio/amr",
             Self::Pdf => "application/pdf",
+            Self::Ole => "application/x-ole-storage",
             Self::Zip(mime) | Self::Text(mime) | Self::Other(mime) => mime,
         }
     }
@@ -151,6 +158,9 @@ impl Allowed {
     /// Whether files of this format may be taken; of a container that is not known before its tracks are.
     pub(super) fn check_format(&self, format: Format) -> Result<(), Refused> {
         if format.is_container() && self.permits(format.sound_mime()) {
+            return Ok(());
+        }
+        if format == Format::Ole && OLE.iter().any(|mime| self.permits(mime)) {
             return Ok(());
         }
         self.check(format.mime())
@@ -238,9 +248,10 @@ fn family(mime: &str) -> Option<&'static str> {
         "application/pdf" => "pdf",
         "application/rtf" | "text/rtf" => "rtf",
         "application/json" | "application/ndjson" | "application/x-ndjson" => "text",
-        "application/msword" | "application/vnd.ms-excel" | "application/vnd.ms-powerpoint" => {
-            "ole"
-        }
+        "application/msword"
+        | "application/vnd.ms-excel"
+        | "application/vnd.ms-powerpoint"
+        | "application/x-ole-storage" => "ole",
         ZIP | "application/x-zip-compressed" | "application/epub+zip" => "zip",
         "application/gzip" | "application/x-gzip" => "gzip",
         "application/x-tar" => "tar",

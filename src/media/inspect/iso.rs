@@ -24,6 +24,7 @@ pub(super) fn inspect<R: Read + Seek>(
 ) -> Result<Inspected, Error> {
     let mut film = Film::default();
     let end = film.walk_file(source)?;
+    film.check_erased()?;
     if !film.has_header {
         return Err(Refused::Damaged("it has no list of its tracks").into());
     }
@@ -61,7 +62,9 @@ pub(super) struct Film {
     fragments: Option<u64>,
     /// What becomes empty: boxes, and stretches of data.
     emptied: Vec<Atom>,
-    pub(super) erased: Vec<Range<u64>>,
+    erased: Vec<Range<u64>>,
+    /// Where the data of all tracks lies, from front to back.
+    data: Vec<Range<u64>>,
     boxes: u32,
 }
 
@@ -76,7 +79,8 @@ impl Film {
                 return Ok(from);
             };
             match &atom.name {
-                b"ftyp" | b"styp" | b"mdat" | b"mfra" | b"sidx" | b"ssix" | b"prft" | b"pdin" => {}
+                b"ftyp" | b"styp" | b"mfra" | b"sidx" | b"ssix" | b"prft" | b"pdin" => {}
+                b"mdat" => self.data.push(atom.from + atom.header..atom.end),
                 b"moov" if self.has_header => {
                     return Err(Refused::Damaged("it has more than one list of its tracks").into());
                 }
@@ -266,10 +270,18 @@ impl Film {
         Ok(Some(Atom { from, header, end: from + len, name }))
     }
 
+    /// Tables may name any place of the file. What is erased is data, never what says how the file is built.
+    fn check_erased(&self) -> Result<(), Refused> {
+        let is_data = |range: &Range<u64>| {
+            let index = self.data.partition_point(|data| data.start <= range.start);
+            index.checked_sub(1).is_some_and(|index| range.end <= self.data[index].end)
+        };
+        if self.erased.iter().all(is_data) { Ok(()) } else { Err(BROKEN) }
+    }
+
     fn duration(&self) -> Option<Duration> {
         let length = self.length.filter(|length| *length > 0).or(self.fragments)?;
         let millis = u128::from(length) * 1000 / u128::from(self.timescale).max(1);
-        // Longer than a year is nonsense.
         let millis =
             u64::try_from(millis).ok().filter(|millis| (1..31_536_000_000).contains(millis))?;
         (self.timescale > 0).then(|| Duration::from_millis(millis))

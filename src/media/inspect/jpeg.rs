@@ -12,7 +12,10 @@ use super::source::Source;
 
 /// A progressive picture has about ten scans. Each goes over all pixels, so that a file of a few kilobytes with thousands keeps a decoder
 /// busy for minutes.
-const MAX_SCANS: u32 = 64;
+const MAX_SCANS: u64 = 64;
+
+/// So many pixels may be gone over in all: ten scans of the largest picture. A decoder does about 100 million a second.
+const MAX_SCANNED: u64 = 500_000_000;
 
 /// Reads the segments. What is kept: what decoding needs, the profile of the colours, and how they are coded. EXIF, XMP, IPTC,
 /// comments, embedded thumbnails, further pictures and whatever cameras put behind the end are left out.
@@ -22,8 +25,8 @@ pub(super) fn layout<R: Read + Seek>(
 ) -> Result<Layout, Error> {
     let mut layout = Layout::new();
     source.skip(2)?;
-    layout.content.put(vec![0xff, 0xd8])?;
-    let mut scans = 0;
+    layout.content.keep(0..2)?;
+    let mut scans = 0u64;
     loop {
         // What stands between segments has no meaning; decoders pass it, and it is left out.
         source.pass(0xff)?;
@@ -41,8 +44,11 @@ pub(super) fn layout<R: Read + Seek>(
             // A scan's header, and its data up to the next marker.
             0xda => {
                 scans += 1;
-                if layout.width == 0 || scans > MAX_SCANS {
+                if layout.width == 0 {
                     return Err(Refused::Damaged("its scans are not valid").into());
+                }
+                if scans > MAX_SCANS || (scans > 1 && scans * layout.pixels() > MAX_SCANNED) {
+                    return Err(Refused::TooLarge("the picture has too many scans").into());
                 }
                 let header = u64::from(source.be16()?);
                 source.go_to(from + 2 + header.max(2))?;
@@ -122,12 +128,24 @@ fn frame<R: Read + Seek>(
         limits,
     )?;
     if marker == 0xc2 {
-        // Coefficients of two bytes are kept for the whole picture, at worst for each component at full size.
-        layout.per_pixel = 2 * u64::from(components);
+        layout.per_pixel = coefficients(source, components)?;
     }
     let kept = stretch(source, from, len + 4)?;
     layout.content.keep(kept)?;
     Ok(())
+}
+
+/// With progression, coefficients of two bytes are kept for the whole picture: how many bytes that is for a pixel. Colours are mostly
+/// stored at half the width and height, which makes three.
+fn coefficients<R: Read + Seek>(source: &mut Source<'_, R>, components: u8) -> Result<u64, Error> {
+    let (mut widest, mut highest, mut samples) = (1, 1, 0);
+    for _ in 0..components {
+        let [_id, factors, _table] = source.array()?;
+        let (across, down) = (u64::from(factors >> 4), u64::from(factors & 0x0f));
+        (widest, highest) = (across.max(widest), down.max(highest));
+        samples += across * down;
+    }
+    Ok((2 * samples).div_ceil(widest * highest))
 }
 
 /// A segment that decoders may ignore: the profile of colours and how they are coded are kept.
@@ -141,6 +159,11 @@ fn application<R: Read + Seek>(
     let end = from + 4 + len;
     let start: Vec<u8> = source.take(len.min(14))?;
     match marker {
+        // As they should be, they are kept as they are.
+        0xe0 if start.starts_with(b"JFIF\0") && len == 14 && start.ends_with(&[0, 0]) => {
+            layout.content.keep(from..end)?;
+        }
+        0xee if start.starts_with(b"Adobe") && len == 12 => layout.content.keep(from..end)?,
         0xe0 if start.starts_with(b"JFIF\0") && len >= 14 => {
             // Version, units and density, without the thumbnail that may follow.
             let mut kept = vec![0xff, 0xe0, 0, 16];

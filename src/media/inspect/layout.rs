@@ -34,8 +34,8 @@ impl Default for ImageLimits {
             // The largest that phones take by default; a bomb of a few hundred bytes would be 268 MP at the longest sides.
             max_pixels: 50_000_000,
             max_side: 16_384,
-            // A photo of 21 MP at 3 bytes a pixel, a WebP of 8 MP at 8.
-            max_memory: 64 << 20,
+            // Turning a photo of 33 MP at 3 bytes a pixel, a WebP of 12 MP at 8. One at a time is looked at.
+            max_memory: 96 << 20,
             // Half a minute at 30 a second.
             max_frames: 1_000,
             thumbnail_side: 320,

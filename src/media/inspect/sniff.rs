@@ -6,6 +6,7 @@
 use super::active;
 use super::error::Refused;
 use super::format::{Brand, Format, ZIP, essence};
+use super::{ogg, ole};
 
 /// How much of a file's beginning tells what it is. Office documents name their parts within the first few thousand bytes.
 pub const HEAD: usize = 8192;
@@ -50,7 +51,8 @@ fn film_or_sound(head: &[u8]) -> Result<Option<Format>, Refused> {
         [_, _, _, _, b'f', b't', b'y', b'p', a, b, c, d, ..] => Some(iso([*a, *b, *c, *d])?),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => Some(Format::Webm),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => Some(Format::Wav),
-        [b'O', b'g', b'g', b'S', 0, ..] => Some(ogg(head)?),
+        [b'O', b'g', b'g', b'S', 0, ..] if ogg::is_sound(head) => Some(Format::Ogg),
+        [b'O', b'g', b'g', b'S', 0, ..] => return Err(ogg::NO_SOUND),
         [b'f', b'L', b'a', b'C', ..] => Some(Format::Flac),
         [b'#', b'!', b'A', b'M', b'R', b'\n', ..] => Some(Format::Amr),
         [b'#', b'!', b'A', b'M', b'R', b'-', b'W', b'B', b'\n', ..] => Some(Format::Amr),
@@ -89,17 +91,6 @@ fn iso(brand: [u8; 4]) -> Result<Format, Refused> {
     }))
 }
 
-/// The first packet names what is inside.
-fn ogg(head: &[u8]) -> Result<Format, Refused> {
-    let first = &head[..head.len().min(128)];
-    let sound = [&b"OpusHead"[..], b"\x01vorbis", b"Speex   ", b"\x7fFLAC"];
-    if sound.iter().any(|mark| memchr::memmem::find(first, mark).is_some()) {
-        Ok(Format::Ogg)
-    } else {
-        Err(Refused::Unsupported("of Ogg files only Opus, Vorbis and Speex sound is accepted"))
-    }
-}
-
 fn document(head: &[u8], claimed: Option<&str>) -> Result<Format, Refused> {
     if head.starts_with(b"%PDF-") {
         return Ok(Format::Pdf);
@@ -110,6 +101,9 @@ fn document(head: &[u8], claimed: Option<&str>) -> Result<Format, Refused> {
     }
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
         return Ok(Format::Zip(zipped(head)));
+    }
+    if head.starts_with(ole::MARK) {
+        return Ok(Format::Ole);
     }
     if looks_like_text(head) {
         if active::begins_with_markup(head) {
@@ -124,10 +118,7 @@ fn document(head: &[u8], claimed: Option<&str>) -> Result<Format, Refused> {
 }
 
 /// What may be stored unseen, if the list of allowed types names it: nothing of it runs when it is opened by its own programs.
-const PASSIVE: [&str; 12] = [
-    "application/msword",
-    "application/vnd.ms-excel",
-    "application/vnd.ms-powerpoint",
+const PASSIVE: [&str; 9] = [
     "application/x-tar",
     "application/vnd.rar",
     "application/gzip",

@@ -30,14 +30,14 @@ fn red_corner(picture: &DynamicImage) -> (bool, bool) {
 #[test]
 fn a_picture_has_a_size_a_thumbnail_and_a_blur_and_stays_as_it_is() {
     for (bytes, mime) in [
-        (jpeg(1000, 600), "image/jpeg"),
-        (png(1000, 600), "image/png"),
-        (gif(1000, 600, 1), "image/gif"),
-        (webp(1000, 600), "image/webp"),
+        (jpeg(500, 300), "image/jpeg"),
+        (png(500, 300), "image/png"),
+        (gif(500, 300, 1), "image/gif"),
+        (webp(500, 300), "image/webp"),
     ] {
         let (found, stored) = look(&bytes).unwrap();
         assert_eq!((found.mime, found.kind()), (mime, Kind::Image));
-        assert_eq!((found.width, found.height, found.duration), (Some(1000), Some(600), None));
+        assert_eq!((found.width, found.height, found.duration), (Some(500), Some(300), None));
         assert_eq!(decoded(&stored).into_rgb8(), decoded(&bytes).into_rgb8(), "{mime}");
         let thumbnail = found.thumbnail.unwrap();
         assert_eq!((thumbnail.width, thumbnail.height, thumbnail.mime), (320, 192, "image/jpeg"));
@@ -56,6 +56,7 @@ fn a_jpeg_and_its_pixels_are_stored_as_they_are_when_there_is_nothing_to_leave_o
     let bytes = jpeg(300, 200);
     let (found, stored) = look(&bytes).unwrap();
     assert_eq!(stored, bytes);
+    assert!(found.content.is_unchanged(bytes.len() as u64));
     // Nothing is made larger than it was.
     assert_eq!(found.thumbnail.map(|small| (small.width, small.height)), Some((300, 200)));
 }
@@ -136,12 +137,12 @@ fn a_picture_is_turned_to_stand_upright() {
         (false, true),
     ];
     for (orientation, corner) in (1..=8).zip(corners) {
-        let (width, height) = if orientation < 5 { (800, 480) } else { (480, 800) };
+        let (width, height) = if orientation < 5 { (160, 96) } else { (96, 160) };
         let block = exif(orientation);
         for bytes in [
-            jpeg_with(800, 480, &[(0xe1, &block)]),
-            png_with(800, 480, &[(b"eXIf", &block[6..])]),
-            webp_with(800, 480, 0x08, &[(b"EXIF", &block[6..])]),
+            jpeg_with(160, 96, &[(0xe1, &block)]),
+            png_with(160, 96, &[(b"eXIf", &block[6..])]),
+            webp_with(160, 96, 0x08, &[(b"EXIF", &block[6..])]),
         ] {
             let (found, stored) = look(&bytes).unwrap();
             assert!(!contains(&stored, b"GPS"));
@@ -157,23 +158,24 @@ fn a_picture_is_turned_to_stand_upright() {
 
 #[test]
 fn a_photo_too_large_to_be_turned_keeps_its_orientation_and_nothing_else() {
-    let limits = ImageLimits { max_memory: 3 << 20, ..ImageLimits::default() };
-    let bytes = jpeg_with(1600, 960, &[(0xe1, &exif(6)), (0xfe, b"GPS")]);
+    let limits =
+        ImageLimits { max_memory: 128 << 10, thumbnail_side: 64, ..ImageLimits::default() };
+    let bytes = jpeg_with(320, 192, &[(0xe1, &exif(6)), (0xfe, b"GPS")]);
     let (found, stored) = look_with(&bytes, &limits).unwrap();
     assert!(!contains(&stored, b"GPS"));
-    assert_eq!((found.width, found.height), (Some(960), Some(1600)));
+    assert_eq!((found.width, found.height), (Some(192), Some(320)));
     let start = &stored[12..12 + 32];
     assert_eq!(exif::orientation(start), Some(Orientation::Rotate90));
-    assert_eq!(decoded(&stored).into_rgb8(), decoded(&jpeg(1600, 960)).into_rgb8());
+    assert_eq!(decoded(&stored).into_rgb8(), decoded(&jpeg(320, 192)).into_rgb8());
     let small = decoded(&found.thumbnail.unwrap().bytes);
-    assert_eq!(small.dimensions(), (192, 320));
+    assert_eq!(small.dimensions(), (38, 64));
     assert_eq!(red_corner(&small), (true, false));
 }
 
 #[test]
 fn transparency_stays_in_the_thumbnail_and_is_white_in_the_blur() {
     for format in [ImageFormat::Png, ImageFormat::WebP] {
-        let (found, _) = look(&encoded(see_through(900, 900), format)).unwrap();
+        let (found, _) = look(&encoded(see_through(360, 360), format)).unwrap();
         let thumbnail = found.thumbnail.unwrap();
         assert_eq!((thumbnail.mime, thumbnail.width), ("image/png", 320));
         let small = decoded(&thumbnail.bytes).into_rgba8();
@@ -199,7 +201,7 @@ fn a_moving_picture_keeps_moving_and_shows_its_first_frame() {
 
 #[test]
 fn pictures_of_every_colour_type_are_shown() {
-    let rgba = DynamicImage::ImageRgb8(photo(700, 500));
+    let rgba = DynamicImage::ImageRgb8(photo(350, 250));
     for picture in [
         DynamicImage::ImageLuma8(rgba.to_luma8()),
         DynamicImage::ImageLumaA8(rgba.to_luma_alpha8()),
@@ -212,7 +214,7 @@ fn pictures_of_every_colour_type_are_shown() {
     }
     let mut grey = Vec::new();
     image::codecs::jpeg::JpegEncoder::new(&mut grey).encode_image(&rgba.to_luma8()).unwrap();
-    assert_eq!(look(&grey).unwrap().0.width, Some(700));
+    assert_eq!(look(&grey).unwrap().0.width, Some(350));
 }
 
 #[test]

@@ -250,6 +250,24 @@ pub fn mp3(frames: usize) -> Vec<u8> {
     bytes
 }
 
+/// Frames of AAC at 44.1 kHz, mono, of 32 bytes each.
+pub fn aac(frames: usize) -> Vec<u8> {
+    let mut frame = vec![0xff, 0xf1, 0x50, 0x40, 0x04, 0x1f, 0xfc];
+    frame.resize(32, 0);
+    frame.repeat(frames)
+}
+
+/// The header of so many seconds of FLAC at 8 kHz, and a few bytes of frames.
+pub fn flac(seconds: u32) -> Vec<u8> {
+    let mut bytes = b"fLaC\x80\0\0\x22\x10\0\x10\0\0\0\0\0\0\0".to_vec();
+    // Rate in 20 bits, channels less one in 3, bits less one in 5, samples in 36.
+    let fields = 8_000u64 << 44 | 15 << 36 | u64::from(seconds * 8_000);
+    bytes.extend(fields.to_be_bytes());
+    bytes.extend([0; 16]);
+    bytes.extend(b"\xff\xf8frames");
+    bytes
+}
+
 /// A page of Ogg.
 pub fn ogg_page(flags: u8, granule: u64, sequence: u32, packet: &[u8]) -> Vec<u8> {
     let mut page = b"OggS\0".to_vec();
