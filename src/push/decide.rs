@@ -284,6 +284,8 @@ impl Push {
         }
         self.note(leader, turn).await?;
         self.is_well();
+        let known = self.online.look(Instant::now()).is_known();
+        self.metrics.push.presence_known.set(known.into());
         let now = self.clock.now();
         let (oldest, waiting) = leader.push_backlog(now, MAX_JOBS).await?;
         self.metrics.push.waiting(waiting, oldest);

@@ -40,6 +40,11 @@ impl Sampler {
         Ok(())
     }
 
+    /// The value of a gauge in the last sample.
+    pub fn gauge(&self, name: &str) -> Option<f64> {
+        value(&self.last, name)
+    }
+
     /// The persister's lag, ascending.
     pub fn lag(&self) -> Vec<f64> {
         let mut lag = self.lag.clone();

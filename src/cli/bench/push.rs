@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use super::metrics::Sampler;
 use super::prepare::{Plan, Planned, Prepared, prepare};
 use super::process::{self, Usage};
 use super::report::{Checks, Cost, Figures, Rate, cost_table, costs};
@@ -97,6 +98,7 @@ pub async fn run(target: &Target, settings: Settings, google: &Google) -> anyhow
     bar.finish_and_clear();
     let prepared = Arc::new(prepared);
     register(target, &prepared, groups).await?;
+    know_who_is_online(target).await?;
 
     let first = process::usage(&target.processes);
     let begin = now();
@@ -138,6 +140,23 @@ pub async fn run(target: &Target, settings: Settings, google: &Google) -> anyhow
         cpu: costs(&target.processes, &before, &after, pushed),
         checks: check(&last, expected),
     })
+}
+
+/// Waits until the service knows who is online, which takes a node's lifetime after a first start: until then it waits with
+/// every alert for those who may be connected, and what is measured is alerts to people who are not.
+async fn know_who_is_online(target: &Target) -> anyhow::Result<()> {
+    let bar = super::run::bar(1, "knowing who is online");
+    let mut sampler = Sampler::connect(&target.base).await?;
+    let deadline = now() + PATIENCE;
+    while sampler.gauge("messaging_push_presence_known") != Some(1.0) {
+        if now() > deadline {
+            bail!("the service does not find out who is online");
+        }
+        tokio::time::sleep(LOOK).await;
+        sampler.sample().await?;
+    }
+    bar.finish_and_clear();
+    Ok(())
 }
 
 /// A device for everybody who does not write.

@@ -37,7 +37,9 @@ pub async fn start(base: &Base<'_>) -> anyhow::Result<Option<listener::Check>> {
     spawn.spawn_critical("push reads", push.clone().listen_for_reads(soft.clone()));
     spawn.spawn_critical("push withdrawals", push.clone().withdraw(soft.clone()));
     spawn.spawn_critical("push decider", push.clone().decider(soft.clone()));
-    spawn.spawn_critical("push sender", push.clone().send(soft.clone()));
+    for _ in 0..push.senders() {
+        spawn.spawn_critical("push sender", push.clone().send(soft.clone()));
+    }
     Ok(Some(check(client, push.health.clone())))
 }
 

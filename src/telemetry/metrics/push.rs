@@ -18,6 +18,8 @@ const REQUEST_BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0
 pub struct Push {
     /// 1 while this process decides.
     pub deciding: Gauge,
+    /// 1 while it is known who is online; alerts wait for the grace otherwise.
+    pub presence_known: Gauge,
     /// Events of the log that were not decided yet.
     pub lag: Gauge,
     /// Notifications and withdrawals that were decided.
@@ -59,6 +61,7 @@ impl Default for Push {
     fn default() -> Self {
         Self {
             deciding: Gauge::default(),
+            presence_known: Gauge::default(),
             lag: Gauge::default(),
             jobs: Counter::default(),
             under_way: Gauge::default(),
@@ -78,6 +81,11 @@ impl Push {
     pub(super) fn register(&self, registry: &mut Registry) {
         let r = registry.sub_registry_with_prefix("push");
         r.register("deciding", "1 while the process decides about alerts", self.deciding.clone());
+        r.register(
+            "presence_known",
+            "1 while the decider knows who is online",
+            self.presence_known.clone(),
+        );
         r.register("lag", "Events of the log behind what was decided", self.lag.clone());
         r.register("jobs", "Notifications and withdrawals decided", self.jobs.clone());
         r.register("under_way", "Requests to FCM under way", self.under_way.clone());
