@@ -11,6 +11,7 @@ mod fake_google;
 mod health;
 mod migrate;
 mod roles;
+mod schemas;
 mod serve;
 mod settings;
 mod token;
@@ -55,6 +56,8 @@ enum Command {
     /// A stand-in for Firebase Cloud Messaging and its token server, for tests.
     #[command(name = "fake-fcm", hide = true)]
     FakeGoogle(fake_google::Args),
+    /// Write the JSON Schemas of what is published and sent.
+    Schemas(schemas::Args),
     /// Streams, buckets and consumers in NATS.
     Topology(topology::Args),
 }
@@ -77,6 +80,7 @@ impl Cli {
             Command::Health(args) => health::command(args, config).await,
             Command::Migrate => migrate::command(config).await,
             Command::FakeGoogle(args) => fake_google::command(args, config).await,
+            Command::Schemas(args) => schemas::command(&args),
             Command::Topology(args) => topology::command(args, config).await,
         };
         outcome.unwrap_or_else(|error| {

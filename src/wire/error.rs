@@ -231,7 +231,6 @@ pub enum CloseCode {
     /// The token is missing, invalid or expired. Come back with a new one.
     Unauthenticated,
     /// Revoked by an operator. Do not come back.
-    #[expect(dead_code, reason = "part of the published codes; used once operators can revoke")]
     Revoked,
     /// No sign of life for two heartbeats. Come back.
     HeartbeatMissed,
@@ -246,6 +245,18 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// All of them, for those who describe them.
+    pub const ALL: [Self; 8] = [
+        Self::Malformed,
+        Self::Unauthenticated,
+        Self::Revoked,
+        Self::HeartbeatMissed,
+        Self::TooSlow,
+        Self::FrameTooLarge,
+        Self::TooMany,
+        Self::Draining,
+    ];
+
     /// The WebSocket close code, in the private range (RFC 6455, section 7.4.2).
     pub fn code(self) -> u16 {
         match self {
@@ -257,6 +268,19 @@ impl CloseCode {
             Self::FrameTooLarge => 4413,
             Self::TooMany => 4429,
             Self::Draining => 4503,
+        }
+    }
+
+    /// What a client does about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Malformed => "come back after fixing the frame",
+            Self::Unauthenticated => "come back with a new token",
+            Self::Revoked => "do not come back",
+            Self::HeartbeatMissed | Self::FrameTooLarge => "come back",
+            Self::TooSlow => "come back with the cursor: nothing is lost",
+            Self::TooMany => "come back after a while",
+            Self::Draining => "come back after the delay that `reconnect` named, or a moment",
         }
     }
 

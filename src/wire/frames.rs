@@ -102,9 +102,8 @@ pub struct Refreshed {
 }
 
 /// Nothing but that it is so.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
-#[expect(dead_code, reason = "for the schemas of sockets, which follow")]
 pub struct Empty {}
 
 /// `connected`: the first frame of the server.
@@ -192,14 +191,12 @@ pub struct ReadSoFar {
 }
 
 /// `conversationUpdated` over Socket.IO behind each `newMessage`.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
-#[expect(dead_code, reason = "for the schemas of sockets, which follow")]
+#[derive(Debug, JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what is put together from JSON that exists already")]
 pub struct ListUpdate {
     pub conversation_id: ConversationId,
     pub last_message: Message,
-    #[serde(with = "time")]
     #[schemars(with = "time::Time")]
     pub updated_at: jiff::Timestamp,
 }

@@ -3,6 +3,10 @@
 //! What the service writes is described as it is: a field that it always writes is required, and one that it does not
 //! know is not allowed. What it reads is described as it takes it: unknown fields are ignored.
 
+pub mod files;
+pub mod sockets;
+pub mod subjects;
+
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, transform};
 use serde_json::{Map, Value};
@@ -11,7 +15,6 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// `$defs` of a schema.
-    #[expect(dead_code, reason = "for the schemas of subjects, which follow")]
     Defs,
     /// `components.schemas` of OpenAPI and AsyncAPI.
     Components,

@@ -40,7 +40,7 @@ async fn everybody_may_read_the_documents_and_nobody_fetches_them_twice() {
     let world = World::start().await;
     let node = &world.node().url;
     let client = reqwest::Client::new();
-    for path in ["/openapi.json", "/docs", "/docs/rest/"] {
+    for path in ["/openapi.json", "/asyncapi.json", "/docs", "/docs/rest/", "/docs/events"] {
         let first = client.get(format!("{node}{path}")).send().await.expect("an answer");
         assert_eq!(first.status(), 200, "{path}");
         assert_eq!(first.headers()["cache-control"], "public, max-age=300");

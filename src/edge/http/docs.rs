@@ -2,6 +2,8 @@
 //!
 //! Everything is written once, when the router is made, and answered from memory.
 
+mod asyncapi;
+mod events;
 mod openapi;
 mod pages;
 pub mod responses;
@@ -30,6 +32,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// The documents' routes. `routes` is what the router has collected.
 pub fn routes(routes: utoipa::openapi::OpenApi) -> Router<Arc<Edge>> {
     let openapi = openapi::document(routes);
+    let asyncapi = asyncapi::document();
     let ui = Router::new()
         .route("/docs/rest", get(|| async { Redirect::permanent("/docs/rest/") }))
         .route("/docs/rest/", get(|headers: HeaderMap| async move { pages::ui("", &headers) }))
@@ -37,6 +40,8 @@ pub fn routes(routes: utoipa::openapi::OpenApi) -> Router<Arc<Edge>> {
     Router::new()
         .merge(ui)
         .route("/openapi.json", served(JSON, json(&openapi)))
+        .route("/asyncapi.json", served(JSON, json(&asyncapi)))
+        .route("/docs/events", served(HTML, events::page(&asyncapi)))
         .route("/docs", served(HTML, pages::index()))
 }
 
