@@ -17,7 +17,7 @@ use super::error::{ApiError, Code};
 
 pub use bodies::{DescribeContext, Described, Profiled, SetProfile, SystemMessage, Written};
 pub use letters::{Letter, Letters, ListLetters, PickLetter};
-pub use replies::Reply;
+pub use replies::{Reply, ReplyError};
 
 /// What published subjects begin with.
 const PREFIX: &str = "messaging.";

@@ -4,6 +4,7 @@
 //! know is not allowed. What it reads is described as it takes it: unknown fields are ignored.
 
 pub mod files;
+pub mod services;
 pub mod sockets;
 pub mod subjects;
 

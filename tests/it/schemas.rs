@@ -200,3 +200,46 @@ async fn the_description_of_sockets_and_subjects_is_whole() {
     let page = page.as_str().expect("text");
     assert!(page.contains("<code>sendMessage</code>") && page.contains("<td>4409</td>"));
 }
+
+/// What a service is answered, and what it sends in the first place.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_services_send_and_get_is_as_described() {
+    let schemas = Schemas::load();
+    let world = World::start().await;
+    let (ada, id) = (world.user("Ada"), uuid::Uuid::new_v4());
+    let client = async_nats::connect(world.nats.url()).await.expect("NATS");
+    let ask = async |subject: &str, payload: &Value| -> Value {
+        let payload = payload.to_string().into();
+        let reply = client.request(format!("messaging.api.{subject}"), payload).await;
+        serde_json::from_slice(&reply.expect("a reply").payload).expect("JSON")
+    };
+    let about = format!("system.events.user.{}", ada.id);
+    for (subject, sent, payload, ok) in [
+        (&about, "systemMessage", json!({ "content": "Hello", "metadata": { "a": 1 } }), true),
+        (&about, "systemMessage", json!({ "content": "" }), false),
+        (&format!("users.events.{}", ada.id), "profile", json!({ "displayName": "Ada" }), true),
+        (&format!("contexts.events.event.{id}"), "context", json!({ "title": "Jazz" }), true),
+    ] {
+        let schema = &schemas.0[&PathBuf::from(format!("services/{sent}.json"))];
+        assert_eq!(schema.is_valid(&payload), ok, "{sent}: {payload}");
+        let reply = ask(subject, &payload).await;
+        assert_eq!(reply["ok"], ok, "{reply}");
+        schemas.check("services/reply.json", &reply);
+    }
+    let context = async_nats::jetstream::new(client.clone());
+    let wrong = format!("messaging.{about}");
+    context.publish(wrong, "{}".into()).await.expect("sent").await.expect("stored");
+    let letters = tokio::time::timeout(std::time::Duration::from_secs(10), async {
+        loop {
+            let letters = ask("dead.events.list", &json!({})).await;
+            if letters["letters"].as_array().is_some_and(|letters| !letters.is_empty()) {
+                return letters;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+    let letters = letters.await.expect("the letter is there in time");
+    schemas.check("services/lettersReply.json", &letters);
+    let letter = ask("dead.events.show", &json!({ "seq": letters["letters"][0]["seq"] })).await;
+    schemas.check("services/letterReply.json", &letter);
+}

@@ -38,7 +38,10 @@ fn settings(known: &Known) -> String {
         )
         .expect("a string takes it");
     };
-    of("^/messaging/conversations/[{]id", format!("\"path.id\" = {conversation}, \"path.userId\" = {other}"));
+    of(
+        "^/messaging/conversations/[{]id",
+        format!("\"path.id\" = {conversation}, \"path.userId\" = {other}"),
+    );
     of("^/messaging/messages/[{]id", format!("\"path.id\" = {message}, \"path.emoji\" = \"👍\""));
     toml
 }

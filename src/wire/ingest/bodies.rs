@@ -1,5 +1,6 @@
 //! What services say.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -16,12 +17,15 @@ const MAX_DISPLAY_NAME_CHARS: usize = 100;
 const MAX_URL_CHARS: usize = 2048;
 
 /// `messaging.system.…`: a system message.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SystemMessage {
+    /// Not blank; as long as the content of any message.
+    #[schemars(length(min = 1))]
     pub content: String,
     /// Any object, up to 4 KiB.
     #[serde(default)]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>")]
     pub metadata: Option<Box<RawValue>>,
 }
 
@@ -52,12 +56,14 @@ impl SystemMessage {
 }
 
 /// `messaging.users.…`: who somebody is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SetProfile {
+    #[schemars(length(min = 1, max = MAX_DISPLAY_NAME_CHARS))]
     pub display_name: String,
     /// Absent leaves what is there, `null` clears it.
     #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Option<String>", length(max = MAX_URL_CHARS))]
     pub avatar_url: Option<Option<String>>,
 }
 
@@ -84,18 +90,21 @@ impl SetProfile {
 }
 
 /// `messaging.contexts.…`: what conversations about an event, a business or a listing show of it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DescribeContext {
+    #[schemars(length(min = 1, max = MAX_TITLE_CHARS))]
     pub title: String,
     /// Whom conversations about it are with. Once named it can be changed and not taken back.
     #[serde(default)]
     pub owner_id: Option<Uuid>,
     /// Absent leaves what is there, `null` clears it.
     #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Option<String>", length(max = MAX_URL_CHARS))]
     pub image_url: Option<Option<String>>,
     /// Absent leaves what is there, `null` clears it.
     #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Option<String>", length(max = MAX_URL_CHARS))]
     pub url: Option<Option<String>>,
 }
 

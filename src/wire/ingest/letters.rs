@@ -1,6 +1,7 @@
 //! A service's dead letters.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::error::ApiError;
@@ -10,13 +11,14 @@ use crate::wire::time;
 pub const MAX_LETTERS: usize = 100;
 
 /// `messaging.api.dead.<service>.list`: letters behind a sequence, the oldest first.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct ListLetters {
     /// The `seq` of the last letter that is known; absent: from the beginning.
     #[serde(default)]
     pub after: Option<u64>,
     /// 1 to 100; 50 when absent.
     #[serde(default)]
+    #[schemars(range(min = 1, max = MAX_LETTERS))]
     pub limit: Option<usize>,
 }
 
@@ -35,13 +37,14 @@ impl ListLetters {
 }
 
 /// `.show`, `.replay` and `.drop`: one letter.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct PickLetter {
     pub seq: u64,
 }
 
 /// A page of letters.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Letters {
     pub letters: Vec<Letter>,
     /// There are more behind the last one.
@@ -49,8 +52,9 @@ pub struct Letters {
 }
 
 /// Something that was published and could not be taken.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct Letter {
     /// Its name for the other requests.
     pub seq: u64,
@@ -62,9 +66,11 @@ pub struct Letter {
     pub msg_id: Option<String>,
     /// When it was published.
     #[serde(with = "time")]
+    #[schemars(with = "time::Time")]
     pub published_at: Timestamp,
     /// When it was given up.
     #[serde(with = "time")]
+    #[schemars(with = "time::Time")]
     pub died_at: Timestamp,
     /// How large its payload is.
     pub bytes: usize,

@@ -1,9 +1,11 @@
 //! What a service is answered.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::ids::MessageId;
 use crate::wire::error::{ApiError, FieldError};
+use crate::wire::names;
 
 use super::letters::{Letter, Letters};
 
@@ -56,10 +58,12 @@ impl From<False> for bool {
 }
 
 /// Why a request was refused.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct ReplyError {
     /// As for clients; see [`crate::wire::error::Code`].
+    #[schemars(with = "names::Code")]
     pub code: &'static str,
     pub message: String,
     /// Each field that is wrong; empty where no field is.

@@ -5,10 +5,13 @@ use serde_json::{Value, json};
 
 use crate::wire::event::{ConversationUpdated, MessageDeleted, ReactionUpdated};
 use crate::wire::frames::ListUpdate;
+use crate::wire::ingest::{DescribeContext, ListLetters, PickLetter, SetProfile, SystemMessage};
 use crate::wire::objects::{Conversation, Message};
 use crate::wire::presence::News;
 
+use super::services;
 use super::sockets::{EVENTS, OPS};
+use super::subjects::{logged_message, updated_message};
 use super::{Definitions, Place};
 
 /// One of them.
@@ -32,7 +35,7 @@ pub fn all() -> Vec<File> {
         file(
             "log/messageUpdated",
             "The same subject; header `Event: messageUpdated`.",
-            |definitions| json!({ "allOf": [definitions.written::<Message>()], "required": ["seq"] }),
+            updated_message,
         ),
         written::<MessageDeleted>(
             "log/messageDeleted",
@@ -46,6 +49,34 @@ pub fn all() -> Vec<File> {
             "log/conversationUpdated",
             "The same subject; header `Event: \
             conversationUpdated`.",
+        ),
+        read::<SystemMessage>(
+            "services/systemMessage",
+            "On `messaging.system.>`, and as a request below `messaging.api.`.",
+        ),
+        read::<SetProfile>(
+            "services/profile",
+            "On `messaging.users.>`, and as a request below `messaging.api.`.",
+        ),
+        read::<DescribeContext>(
+            "services/context",
+            "On `messaging.contexts.>`, and as a request below `messaging.api.`.",
+        ),
+        read::<ListLetters>("services/listDeadLetters", "`messaging.api.dead.<service>.list`."),
+        read::<PickLetter>(
+            "services/pickDeadLetter",
+            "`messaging.api.dead.<service>.show`, `.replay` and `.drop`.",
+        ),
+        file("services/reply", "The reply to a request.", services::reply),
+        file(
+            "services/lettersReply",
+            "The reply to `messaging.api.dead.<service>.list`.",
+            services::letters_reply,
+        ),
+        file(
+            "services/letterReply",
+            "The reply to `messaging.api.dead.<service>.show`.",
+            services::letter_reply,
         ),
         written::<News<'_>>(
             "signals/status",
@@ -84,10 +115,8 @@ pub fn all() -> Vec<File> {
     files
 }
 
-/// What the log holds of a new message: what only the stream knows, and what only the sender is told, is not in it.
-pub fn logged_message(definitions: &mut Definitions) -> Value {
-    let absent = ["seq", "status", "sendAt"].map(|field| json!({ "required": [field] }));
-    json!({ "allOf": [definitions.written::<Message>()], "not": { "anyOf": absent } })
+fn read<T: JsonSchema>(path: &str, says: &str) -> File {
+    made(path, says, |definitions| definitions.read::<T>())
 }
 
 fn written<T: JsonSchema>(path: &str, says: &str) -> File {

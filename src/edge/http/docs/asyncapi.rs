@@ -170,11 +170,12 @@ impl Made {
 
     fn subject(&mut self, subject: &subjects::Subject) {
         let mut names = Vec::new();
-        for (name, says, payload) in (subject.messages)(&mut self.definitions) {
+        for (name, says, make) in &subject.messages {
+            let payload = make(&mut self.definitions);
             let unique = format!("{}.{name}", subject.name);
             names.push(self.message(&unique, says, payload));
             if subject.has_event_header {
-                let event = json!({ "const": name });
+                let event = json!({ "const": *name });
                 self.messages[&unique]["headers"] = json!({
                     "type": "object", "required": [EVENT_HEADER], "properties": { EVENT_HEADER: event },
                 });
@@ -191,9 +192,9 @@ impl Made {
         if !parameters.is_empty() {
             channel["parameters"] = Value::Object(parameters);
         }
-        self.channel(subject.name, channel, "nats", &names);
+        self.channel(&subject.name, channel, "nats", &names);
         let action = if subject.is_taken { "receive" } else { "send" };
-        self.operation(subject.name, action, subject.title, subject.name, &names);
+        self.operation(&subject.name, action, &subject.title, &subject.name, &names);
         if let Some(reply) = subject.reply {
             let payload = reply(&mut self.definitions);
             let answered =
@@ -201,7 +202,7 @@ impl Made {
             let name = format!("{}.reply", subject.name);
             let inbox = json!({ "address": null, "title": "The asker's inbox" });
             self.channel(&name, inbox, "nats", std::slice::from_ref(&answered));
-            self.operations[subject.name]["reply"] = json!({
+            self.operations[&subject.name]["reply"] = json!({
                 "address": { "location": "$message.header#/reply" },
                 "channel": reference(&format!("channels/{name}")),
                 "messages": references(&name, std::slice::from_ref(&answered)),
