@@ -35,7 +35,7 @@ impl Definitions {
                 Place::Defs => "/$defs".into(),
                 Place::Components => "/components/schemas".into(),
             };
-            settings.transforms.push(Box::new(transform::RecursiveTransform(drop_number_formats)));
+            settings.transforms.push(Box::new(transform::RecursiveTransform(plain)));
         });
         Self {
             read: settings.clone().for_deserialize().into_generator(),
@@ -67,9 +67,12 @@ impl Definitions {
     }
 }
 
-/// `uint64` and the like are Rust's, not the standard's.
-fn drop_number_formats(schema: &mut Schema) {
+/// `uint64` and the like are Rust's, not the standard's; and what is left out is absent, not null.
+fn plain(schema: &mut Schema) {
     if schema.get("format").and_then(Value::as_str).is_some_and(|format| format.contains("int")) {
         schema.remove("format");
+    }
+    if schema.get("default").is_some_and(Value::is_null) {
+        schema.remove("default");
     }
 }
