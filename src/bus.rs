@@ -9,6 +9,7 @@ pub mod dead_letter;
 pub mod direct;
 pub mod error;
 pub mod log;
+pub mod outside;
 pub mod presence;
 pub mod progress;
 pub mod publish;

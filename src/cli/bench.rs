@@ -7,13 +7,14 @@
 //! - [`target`] is what is measured, [`prepare`] who takes part;
 //! - [`engine`] is the load, [`frame`] and [`codec`] its two layers of protocol, [`verify`] its checker;
 //! - [`resume`] looks at one client at a time instead, each a [`caller`], [`markers`] at reading along, [`push`] at
-//!   notifications, and [`uploads`] at files;
+//!   notifications, [`uploads`] at files, and [`ingest`] at what another service says;
 //! - [`process`] and [`metrics`] look at the servers, [`report`] prints.
 
 mod caller;
 mod codec;
 mod engine;
 mod frame;
+mod ingest;
 mod markers;
 mod metrics;
 mod prepare;
@@ -62,6 +63,8 @@ enum Shape {
     Push,
     /// Messages alone, and then while files are uploaded.
     Uploads,
+    /// Another service publishes system messages.
+    Ingest,
 }
 
 /// Notifications a second when no rate is given.
@@ -72,6 +75,9 @@ const UPLOADS_RATE: f64 = 1000.0;
 
 /// Marks a second when no rate is given.
 const MARKS_RATE: f64 = 5000.0;
+
+/// System messages a second when no rate is given.
+const INGEST_RATE: f64 = 5000.0;
 
 /// Messages a second of a storm: with groups of 20 each client misses two for each second it is away, and the
 /// service delivers 10,000 a second beside what it replays.
@@ -90,7 +96,8 @@ pub struct Args {
     #[arg(long)]
     senders: Option<u32>,
     /// Messages a second on a fixed schedule, all users together; when not given a closed loop, or 500 in a
-    /// storm. Markers: marks a second, 5000 when not given. Push: notifications a second, 2000 when not given.
+    /// storm. Markers, ingest: marks or messages a second, 5000 when not given. Push: notifications a second, 2000
+    /// when not given.
     #[arg(long, conflicts_with = "in_flight")]
     rate: Option<f64>,
     /// Messages each sender of a closed loop keeps in flight.
@@ -177,6 +184,7 @@ enum Work {
     Markers(markers::Settings),
     Push(push::Settings),
     Uploads(Box<uploads::Settings>),
+    Ingest(ingest::Settings),
 }
 
 impl Work {
@@ -191,6 +199,7 @@ impl Work {
             // Requests to the stand-in, on both sides.
             Self::Push(_) => 2000,
             Self::Uploads(settings) => settings.busy.users + 2 * settings.uploads,
+            Self::Ingest(settings) => settings.conversations,
         }
     }
 
@@ -210,6 +219,7 @@ impl Work {
                 printed(&push::run(target, settings, google).await?, json)?
             }
             Self::Uploads(settings) => printed(&uploads::run(target, *settings).await?, json)?,
+            Self::Ingest(settings) => printed(&ingest::run(target, settings).await?, json)?,
         })
     }
 }
@@ -217,7 +227,7 @@ impl Work {
 impl Args {
     fn users(&self) -> u32 {
         self.users.unwrap_or(match self.shape {
-            Shape::Direct | Shape::Uploads => 200,
+            Shape::Direct | Shape::Uploads | Shape::Ingest => 200,
             Shape::Group => 500,
             Shape::Idle | Shape::Storm => 5000,
             // Each misses 100 messages of its own, and 10,000 of the other hundred.
@@ -250,6 +260,7 @@ impl Args {
                 file_bytes: self.file_bytes,
                 images: self.images.min(self.uploads),
             }))),
+            Shape::Ingest => self.ingest().map(Work::Ingest),
             _ => self.load().map(Work::Load),
         }
     }
@@ -283,6 +294,17 @@ impl Args {
         Ok(settings)
     }
 
+    fn ingest(&self) -> anyhow::Result<ingest::Settings> {
+        let settings = ingest::Settings {
+            conversations: self.users() / 2,
+            rate: self.rate.unwrap_or(INGEST_RATE),
+            warmup: self.warmup,
+            duration: self.duration,
+        };
+        ingest::check(&settings)?;
+        Ok(settings)
+    }
+
     fn load(&self) -> anyhow::Result<run::Settings> {
         let users = self.users();
         let senders = self.senders.unwrap_or(users).min(users);
@@ -302,7 +324,7 @@ impl Args {
             Shape::Storm if self.conversations == 0 || self.group_size < 3 => {
                 bail!("a storm needs --conversations 1 or more and --group-size 3 or more")
             }
-            Shape::Storm | Shape::Resume | Shape::Markers | Shape::Push => {
+            Shape::Storm | Shape::Resume | Shape::Markers | Shape::Push | Shape::Ingest => {
                 ("storm", Plan::storm(users, self.conversations, self.group_size))
             }
         };

@@ -50,6 +50,16 @@ pub(super) async fn ensure_stubs(
 }
 
 impl Store {
+    /// The name that somebody is shown with, if they have one.
+    pub async fn display_name(&self, user: UserId) -> Result<Option<String>, StoreError> {
+        self.within(async {
+            let sql = "SELECT display_name FROM users WHERE id = $1";
+            let found = rows(&self.client().await?, sql, &[&user]).await?;
+            Ok(found.first().map(|row| row.try_get("display_name")).transpose()?.flatten())
+        })
+        .await
+    }
+
     /// Refreshes the profiles of users who arrive and loads their conversations: one round of statements
     /// for all of them, and writes only where a profile differs.
     ///

@@ -20,7 +20,8 @@ use super::report::{Checks, Cost, Figures, Percentiles, Rate, cost_table, costs,
 use super::rest::Client;
 use super::target::Target;
 use super::verify::Objections;
-use reader::{Line, Listening, Schedule, Told};
+pub use reader::Line;
+use reader::{Listening, Schedule, Told};
 
 mod reader;
 

@@ -40,6 +40,8 @@ pub struct Target {
     pub secret: String,
     /// The service first. Empty where nothing is known of them.
     pub processes: Vec<Process>,
+    /// Where other services reach it, if that is known.
+    pub nats: Option<String>,
     own: Option<Own>,
 }
 
@@ -56,6 +58,7 @@ struct Own {
 struct RunFile {
     pid: u32,
     url: String,
+    nats_url: String,
     nats_pid: u32,
     postgres_pid: u32,
 }
@@ -81,13 +84,15 @@ impl RunFile {
 impl Target {
     /// A service that is reached by its URL.
     pub fn at(url: &str, secret: String, processes: Vec<Process>) -> anyhow::Result<Self> {
-        Ok(Self { base: url.parse()?, secret, processes, own: None })
+        let nats = std::env::var("NATS_URL").ok().filter(|url| !url.is_empty());
+        Ok(Self { base: url.parse()?, secret, processes, nats, own: None })
     }
 
     /// The `messaging dev` that runs on a data folder.
     pub fn running(data: &Path, secret: String) -> anyhow::Result<Self> {
         let run = RunFile::read(data)?;
-        Ok(Self { base: run.url.parse()?, secret, processes: run.processes(), own: None })
+        let (base, processes) = (run.url.parse()?, run.processes());
+        Ok(Self { base, secret, processes, nats: Some(run.nats_url), own: None })
     }
 
     /// Starts `messaging dev` on a new folder in `parent`, on a free port, with further settings. Limits are off
@@ -100,7 +105,7 @@ impl Target {
             Ok(own) => {
                 let run = RunFile::read(&data.join(DATA))?;
                 let (base, processes) = (run.url.parse()?, run.processes());
-                Ok(Self { base, secret, processes, own: Some(own) })
+                Ok(Self { base, secret, processes, nats: Some(run.nats_url), own: Some(own) })
             }
             Err(error) => {
                 // What it said is worth more than a tidy folder: it is in the error, the folder is not.

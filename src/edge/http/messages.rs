@@ -8,7 +8,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::domain::ids::Seq;
+use crate::domain::ids::{Seq, UserId};
 use crate::edge::conversations::history::{self, Place};
 use crate::edge::{Edge, messages};
 use crate::wire::answers::History;
@@ -122,15 +122,25 @@ pub async fn list(
 )]
 pub async fn send(
     State(edge): State<Arc<Edge>>,
-    Asking(caller): Asking,
+    Asking(mut caller): Asking,
     Extension(Traced(trace)): Extension<Traced>,
     headers: HeaderMap,
     Body(mut request): Body<SendMessage>,
 ) -> Result<(StatusCode, Json<objects::Message>), ApiError> {
     take_idempotency_key(&headers, &mut request)?;
+    if caller.name.is_none() {
+        caller.name = stored_name(&edge, caller.user_id).await;
+    }
     let sent = messages::send(&edge, &caller, request, trace).await?;
     let status = if sent.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(sent.message)))
+}
+
+/// Who has a token without a name goes by what the user service has said. A send does not need the database otherwise:
+/// while that is away the message goes without a name, after the wait for it.
+async fn stored_name(edge: &Edge, user: UserId) -> Option<String> {
+    let found = edge.store.display_name(user).await;
+    found.inspect_err(|cause| tracing::debug!(%cause, "a name cannot be looked up")).ok().flatten()
 }
 
 /// Clients that use the header use it for retries too, and do not say which attempt this is.

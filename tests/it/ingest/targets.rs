@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Scene, ids, taken};
-use crate::harness::World;
-use crate::harness::flow::{UNPACED, id_of, unread, uuid_of};
+use crate::harness::flow::{self, UNPACED, id_of, unread, uuid_of};
+use crate::harness::world::SECRET;
+use crate::harness::world::sign;
+use crate::harness::{User, World};
 
 #[tokio::test]
 async fn a_published_message_reaches_those_who_are_connected_and_the_history() {
@@ -175,6 +177,13 @@ async fn a_name_that_a_service_gives_somebody_is_shown_from_then_on() {
         (&seen["displayName"], &seen["avatarUrl"]),
         (&json!("Benno"), &json!("https://x/b.png"))
     );
+    // Whoever has a token that names nobody goes by it, over both ways.
+    let claims = json!({"sub": scene.ben.id, "exp": 4_102_444_800_u64});
+    let nameless = User { token: sign(&claims, SECRET), ..scene.ben.clone() };
+    let sent = flow::send(&scene.world.node().rest(&nameless), scene.chat, "Hi").await;
+    assert_eq!(sent["senderName"], "Benno");
+    let mut ws = scene.world.node().ws(&nameless).await;
+    assert_eq!(ws.say(scene.chat, "Hi again").await["senderName"], "Benno");
     // A service has a profile like anybody: its messages carry the name.
     let said = json!({"content": "Hi"});
     let rest = format!("conversation.{}", scene.chat);

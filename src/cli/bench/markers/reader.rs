@@ -127,6 +127,19 @@ impl Line {
         Ok(written)
     }
 
+    /// The next event of that name.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub async fn event(&mut self, name: &str) -> anyhow::Result<Value> {
+        loop {
+            let frame = next(&mut self.0).await?;
+            if frame["event"] == name {
+                return Ok(frame);
+            }
+        }
+    }
+
     /// Goes on reading.
     pub fn listen(mut self) -> Listening {
         let reading = async move { while let Some(Ok(_)) = self.0.next().await {} };
