@@ -84,6 +84,8 @@ pub struct Service {
     /// Users with an upload under way or waiting: at most as many as there are of those.
     users: DashMap<UserId, Arc<Semaphore>>,
     line: Semaphore,
+    /// The turn of one upload to do something with what it has just read.
+    pub pace: Semaphore,
     downloads: Arc<Semaphore>,
 }
 
@@ -144,6 +146,7 @@ impl Service {
             uploads_per_user: or_endless(settings.uploads_per_user),
             users: DashMap::new(),
             line: Semaphore::new(LINE),
+            pace: Semaphore::new(1),
             downloads: Arc::new(Semaphore::new(DOWNLOADS)),
         })
     }

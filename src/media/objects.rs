@@ -27,8 +27,11 @@ use super::spool::Spooled;
 
 /// The least that S3 takes as a part of an upload, but for its last.
 const PART: usize = 5 << 20;
-/// Files that are put at a time, others wait: 4 parts of 5 MiB are 20 MiB, twice that while one is read and one sent.
-const PUTS: usize = 4;
+/// A folder takes any.
+const FOLDER_PART: usize = 256 << 10;
+/// Files that are put at a time, others wait on the disk: parts of 5 MiB are 10 MiB, twice that while the allocator
+/// still keeps the ones before.
+const PUTS: usize = 2;
 /// What is read of an object at a time: a download holds one window, and 256 of them are 32 MiB.
 const WINDOW: u64 = 128 << 10;
 /// For one request to the store: a part of 5 MiB in 30 s is 170 KiB/s.
@@ -169,15 +172,16 @@ impl Objects {
         let _turn = self.puts.acquire().await;
         let path = self.path(object);
         let attributes = self.attributes(mime_type);
-        if file.size() <= PART as u64 {
-            let all = PutPayload::from(file.read(0, PART).await?);
+        let part = if self.folder.is_some() { FOLDER_PART } else { PART };
+        if file.size() <= part as u64 {
+            let all = PutPayload::from(file.read(0, part).await?);
             let options = PutOptions { attributes, ..PutOptions::default() };
             self.store.put_opts(&path, all, options).await?;
             return Ok(());
         }
         let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
         let mut upload = self.store.put_multipart_opts(&path, options).await?;
-        let stored = put_parts(upload.as_mut(), file).await;
+        let stored = put_parts(upload.as_mut(), file, part).await;
         if stored.is_err()
             && let Err(cause) = upload.abort().await
         {
@@ -288,10 +292,14 @@ impl Objects {
     }
 }
 
-async fn put_parts(upload: &mut dyn MultipartUpload, file: &Spooled) -> Result<(), ObjectError> {
+async fn put_parts(
+    upload: &mut dyn MultipartUpload,
+    file: &Spooled,
+    size: usize,
+) -> Result<(), ObjectError> {
     let mut at = 0;
     while at < file.size() {
-        let part = file.read(at, PART).await?;
+        let part = file.read(at, size).await?;
         at += part.len() as u64;
         upload.put_part(part.into()).await?;
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::header;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -23,9 +24,11 @@ const GRACE: Duration = Duration::from_secs(30);
 const FIELDS: usize = 16;
 /// Bytes of fields that are not the file.
 const OTHER: usize = 4096;
-/// After a refusal so much is taken off the wire and dropped: a client that is still writing would not see the refusal, only
-/// a broken connection. Twice the largest video of the defaults.
+/// After a refusal a body of this size is taken off the wire and dropped: a client that is still writing would not see the
+/// refusal, only a broken connection. Twice the largest video of the defaults.
 const DRAINED: u64 = 200 << 20;
+/// The same for a body that does not say how large it is, and may have no end.
+const DRAINED_UNANNOUNCED: u64 = 8 << 20;
 /// And for so long at most.
 const DRAINING: Duration = Duration::from_secs(20);
 
@@ -45,7 +48,8 @@ pub async fn read(
     user: UserId,
     request: Request,
 ) -> Result<Form, ApiError> {
-    let expects = request.headers().contains_key("expect");
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let form = Multipart::from_request(request, edge).await.map_err(|_| {
         ApiError::new(Code::Invalid, "the body must be multipart/form-data with a boundary")
     })?;
@@ -61,10 +65,13 @@ pub async fn read(
     match reading.all().await {
         Ok(()) => reading.finish().await,
         Err(error) => {
-            // Who asks before sending sends nothing more; the others are.
-            if !(expects || edge.finished.is_cancelled()) {
-                reading.drain().await;
-            }
+            let worth = match announced {
+                _ if edge.finished.is_cancelled() => 0,
+                Some(length) if length > DRAINED => 0,
+                Some(length) => length,
+                None => DRAINED_UNANNOUNCED,
+            };
+            reading.drain(worth).await;
             Err(error)
         }
     }
@@ -119,10 +126,12 @@ impl Reading<'_> {
         Ok(Form { file: file.finish(self.edge).await?, conversation: self.conversation })
     }
 
-    async fn drain(&mut self) {
-        let mut left = DRAINED;
+    async fn drain(&mut self, bytes: u64) {
+        let mut left = bytes;
         let draining = async {
-            while let Ok(Some(mut field)) = self.form.next_field().await {
+            while left > 0
+                && let Ok(Some(mut field)) = self.form.next_field().await
+            {
                 while let Ok(Some(chunk)) = field.chunk().await {
                     left = left.saturating_sub(chunk.len() as u64);
                     if left == 0 {
