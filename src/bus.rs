@@ -15,6 +15,7 @@ pub mod progress;
 pub mod publish;
 pub mod pull;
 pub mod reads;
+pub mod refusals;
 pub mod signals;
 pub mod statuses;
 pub mod tail;

@@ -1,14 +1,16 @@
 //! Connections to NATS.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
 use rand::seq::SliceRandom;
 use tracing::{debug, error, info, warn};
 
 use super::BusError;
+use super::refusals::Refusals;
 
 /// Where NATS is and who we are there.
 #[derive(Clone, Default)]
@@ -19,6 +21,12 @@ pub struct Settings {
     pub password: Option<String>,
     /// A `.creds` file (JWT and nkey), instead of user and password.
     pub creds_file: Option<PathBuf>,
+    /// A file with the seed of an nkey, instead of a password.
+    pub nkey_seed_file: Option<PathBuf>,
+    /// What the subjects of answers begin with; made of the user's name when not given.
+    pub inbox_prefix: Option<String>,
+    /// Where it is noted that the server refuses what these connections ask for.
+    pub refusals: Arc<Refusals>,
     /// Certificate authorities for `tls://` servers, beside the system's.
     pub tls_ca: Option<PathBuf>,
     /// Client certificate and key.
@@ -69,6 +77,7 @@ pub async fn connect_once(
         NOWHERE.parse().map_err(|e| BusError::refused(format!("{NOWHERE}: {e}")))?;
     addresses.push(nowhere.clone());
     let is_first = AtomicBool::new(true);
+    let refusals = settings.refusals.clone();
     let options = options(settings, name)
         .await?
         .retain_servers_order()
@@ -79,10 +88,15 @@ pub async fn connect_once(
             let delay = Some(Duration::ZERO);
             async move { again.then_some(async_nats::ReconnectToServer { addr, delay }) }
         })
-        .event_callback(move |event| async move {
-            match event {
-                Event::ClientError(cause) => debug!(connection = name, %cause, "as it was told to"),
-                event => log_event(name, event),
+        .event_callback(move |event| {
+            let refusals = refusals.clone();
+            async move {
+                match event {
+                    Event::ClientError(cause) => {
+                        debug!(connection = name, %cause, "as it was told to")
+                    }
+                    event => log_event(name, event, &refusals),
+                }
             }
         });
     first_connect(options, addresses).await
@@ -109,8 +123,31 @@ async fn first_connect(
 ) -> Result<Client, BusError> {
     match tokio::time::timeout(FIRST_CONNECT, options.connect(addresses)).await {
         Ok(Ok(client)) => Ok(client),
-        Ok(Err(cause)) => Err(BusError::unavailable(cause)),
+        Ok(Err(cause)) => Err(match cause.kind() {
+            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+                BusError::refused("the server does not know this user, password or key")
+            }
+            _ => BusError::unavailable(cause),
+        }),
         Err(_) => Err(BusError::unavailable("no answer within 15 s")),
+    }
+}
+
+/// What the subjects of a connection's answers begin with: each user has an inbox of its own, so that the server
+/// can keep others from reading it. Without a user it is what every client of NATS uses.
+fn inbox_prefix(settings: &Settings) -> String {
+    let in_url = || {
+        let url = settings.urls.first()?.parse::<ServerAddr>().ok()?;
+        url.username().map(str::to_owned)
+    };
+    match (&settings.inbox_prefix, settings.user.clone().or_else(in_url)) {
+        (Some(prefix), _) => prefix.clone(),
+        (None, None) => "_INBOX".to_owned(),
+        (None, Some(user)) => {
+            // One token of a subject, whatever the name holds.
+            let special = |c: char| c.is_whitespace() || matches!(c, '.' | '*' | '>');
+            format!("_INBOX_{}", user.replace(special, "_"))
+        }
     }
 }
 
@@ -121,6 +158,7 @@ pub fn is_connected(client: &Client) -> bool {
 
 async fn options(settings: &Settings, name: &str) -> Result<ConnectOptions, BusError> {
     let label = name.to_owned();
+    let refusals = settings.refusals.clone();
     let mut options = ConnectOptions::new()
         .name(name)
         .client_capacity(CLIENT_CAPACITY)
@@ -129,10 +167,11 @@ async fn options(settings: &Settings, name: &str) -> Result<ConnectOptions, BusE
         .request_timeout(Some(Duration::from_secs(3)))
         // The subjects are ours and built from UUIDs; checking each on every publish buys nothing.
         .skip_subject_validation(true)
+        .custom_inbox_prefix(inbox_prefix(settings))
         .reconnect_delay_callback(reconnect_delay)
         .event_callback(move |event| {
-            let label = label.clone();
-            async move { log_event(&label, event) }
+            let (label, refusals) = (label.clone(), refusals.clone());
+            async move { log_event(&label, event, &refusals) }
         });
     if let (Some(user), Some(password)) = (&settings.user, &settings.password) {
         options = options.user_and_password(user.clone(), password.clone());
@@ -142,6 +181,16 @@ async fn options(settings: &Settings, name: &str) -> Result<ConnectOptions, BusE
             .credentials_file(file)
             .await
             .map_err(|e| BusError::refused(format!("credentials file {}: {e}", file.display())))?;
+    }
+    if let Some(file) = &settings.nkey_seed_file {
+        let unusable = |e: &str| BusError::refused(format!("nkey seed {}: {e}", file.display()));
+        let seed = tokio::fs::read_to_string(file).await.map_err(|e| unusable(&e.to_string()))?;
+        let seed = seed.trim();
+        // The library would say less, and only with each connection.
+        if seed.len() != 58 || !seed.starts_with("SU") {
+            return Err(unusable("it is not the seed of a user, 58 characters that begin with SU"));
+        }
+        options = options.nkey(seed.to_owned());
     }
     if let Some(ca) = &settings.tls_ca {
         options = options.add_root_certificates(ca.clone()).require_tls(true);
@@ -161,11 +210,14 @@ pub fn reconnect_delay(attempts: usize) -> Duration {
     Duration::from_millis(100 * 2_u64.pow(doublings)).min(Duration::from_secs(2))
 }
 
-fn log_event(connection: &str, event: Event) {
+fn log_event(connection: &str, event: Event, refusals: &Refusals) {
     match event {
         Event::Connected => info!(connection, "NATS connected"),
         Event::Disconnected => warn!(connection, "NATS disconnected"),
-        // Permission violations arrive only here.
+        // Only here it is heard that something may not be done: whoever asked just gets no answer.
+        Event::ServerError(ServerError::Other(cause)) if Refusals::is_one(&cause) => {
+            refusals.note(connection, &cause);
+        }
         Event::ServerError(cause) => error!(connection, %cause, "NATS server error"),
         Event::ClientError(cause) => error!(connection, %cause, "NATS client error"),
         Event::SlowConsumer(sid) => error!(connection, sid, "NATS subscription overflowed"),
@@ -182,5 +234,22 @@ mod tests {
     fn reconnects_start_at_once_and_settle_at_two_seconds() {
         let delays: Vec<_> = (1..=9).map(|n| reconnect_delay(n).as_millis()).collect();
         assert_eq!(delays, [0, 100, 200, 400, 800, 1600, 2000, 2000, 2000]);
+    }
+
+    #[test]
+    fn each_user_has_an_inbox_of_its_own() {
+        let settings = |url: &str, user: Option<&str>, prefix: Option<&str>| Settings {
+            urls: vec![url.to_owned()],
+            user: user.map(str::to_owned),
+            inbox_prefix: prefix.map(str::to_owned),
+            ..Settings::default()
+        };
+        let of = |url, user, prefix| inbox_prefix(&settings(url, user, prefix));
+        let bare = "nats://127.0.0.1:4222";
+        assert_eq!(of(bare, None, None), "_INBOX");
+        assert_eq!(of(bare, Some("edge"), None), "_INBOX_edge");
+        assert_eq!(of(bare, Some("a.b *>"), None), "_INBOX_a_b___");
+        assert_eq!(of("nats://push:secret@127.0.0.1:4222", None, None), "_INBOX_push");
+        assert_eq!(of(bare, Some("edge"), Some("_MINE")), "_MINE");
     }
 }

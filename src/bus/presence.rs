@@ -92,6 +92,7 @@ impl Bucket {
     pub async fn read(&self) -> Result<Reader, BusError> {
         let stream = self.stream().await?;
         let config = pull::Config {
+            name: Some(super::pull::passing_name()),
             deliver_policy: DeliverPolicy::LastPerSubject,
             ack_policy: AckPolicy::None,
             filter_subject: subjects::bucket_all(PRESENCE_BUCKET),

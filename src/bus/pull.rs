@@ -11,6 +11,7 @@ use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use futures_util::StreamExt;
 use futures_util::stream::ReadyChunks;
+use uuid::Uuid;
 
 use crate::domain::ids::Seq;
 
@@ -182,11 +183,18 @@ async fn delete(log: &Log, name: &str) -> Result<(), BusError> {
     }
 }
 
+/// A name for a consumer that is gone soon after its process. Without one the request could be about any consumer,
+/// which the server's permissions cannot tell apart.
+pub(super) fn passing_name() -> String {
+    format!("passing-{}", Uuid::new_v4().simple())
+}
+
 fn config(kind: &Kind, from: Seq) -> pull::Config {
     // A start sequence of 0 is refused; 1 is the beginning of every stream.
     let deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: from.max(1) };
     match kind {
         Kind::Ephemeral => pull::Config {
+            name: Some(passing_name()),
             deliver_policy,
             ack_policy: AckPolicy::None,
             memory_storage: true,

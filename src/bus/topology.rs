@@ -16,6 +16,8 @@ use crate::wire::subjects;
 use super::BusError;
 use super::log::EPOCH_KEY;
 
+mod readers;
+
 /// The file, compiled in.
 const TOPOLOGY: &str = include_str!("../../nats/topology.toml");
 
@@ -127,7 +129,7 @@ pub async fn show(client: &Client, replicas: usize) -> Result<Vec<Row>, BusError
 /// Makes NATS agree with the file.
 ///
 /// A new log begins above `persisted`, the last sequence that Postgres holds, so that sequences never go back
-/// even when the stream was lost.
+/// even when the stream was lost. `log_readers` are services that read the log through a consumer of that name.
 ///
 /// # Errors
 /// [`BusError::Refused`] when agreeing would destroy data (a shorter retention, a subject dropped): change the
@@ -136,6 +138,7 @@ pub async fn apply(
     client: &Client,
     replicas: usize,
     persisted: Seq,
+    log_readers: &[String],
 ) -> Result<Vec<(String, Applied)>, BusError> {
     let context = jetstream::new(client.clone());
     let mut done = Vec::new();
@@ -146,6 +149,10 @@ pub async fn apply(
             Some(info) => update(&context, wanted.config, info.config).await?,
         };
         done.push((stream, applied));
+    }
+    for reader in log_readers {
+        let applied = readers::make(&context, reader).await?;
+        done.push((format!("{} for {reader}", subjects::CHAT_STREAM), applied));
     }
     Ok(done)
 }

@@ -118,6 +118,8 @@ async fn start(
     config.nats.user = nats.user.to_owned();
     config.nats.password = nats.password.clone();
     config.nats.creds_file = PathBuf::new();
+    config.nats.nkey_seed_file = PathBuf::new();
+    config.nats.inbox_prefix = String::new();
     config.nats.tls = NatsTls::default();
     config.nats.replicas = 1;
     config.nats.apply_topology = true;

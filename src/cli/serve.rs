@@ -8,10 +8,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use super::roles::{Role, Roles};
 use super::{migrate, settings};
+use crate::bus;
+use crate::bus::refusals::Refusals;
 use crate::config::{Config, Problems};
 use crate::domain::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
@@ -39,6 +41,8 @@ pub struct Args {
 /// What every role is started from.
 struct Base<'a> {
     config: &'a Config,
+    /// Where NATS is; one for the whole process, so that what it is refused there is known in one place.
+    nats: &'a bus::connect::Settings,
     store: &'a Store,
     metrics: &'a Arc<Metrics>,
     lifecycle: &'a Lifecycle,
@@ -97,30 +101,43 @@ pub async fn start(
     if config.nats.apply_topology {
         super::topology::apply(&config.nats, &store).await?;
     }
-    let base = Base { config: &config, store: &store, metrics: &metrics, lifecycle };
-    let mut checks = Vec::new();
+    let nats = settings::nats(&config.nats);
+    let base = Base { config: &config, nats: &nats, store: &store, metrics: &metrics, lifecycle };
+    // What is refused is not answered, and would be waited for in vain.
+    tokio::select! {
+        started = start_roles(&base, &roles) => started,
+        () = nats.refusals.refused() => bail!(
+            "NATS does not allow what this process has to do; the log says what, and nats/permissions.conf who may."
+        ),
+    }
+}
+
+async fn start_roles(base: &Base<'_>, roles: &Roles) -> anyhow::Result<Listening> {
+    let Base { config, lifecycle, .. } = *base;
+    let mut checks = vec![is_allowed(base.nats.refusals.clone())];
     if roles.has(Role::Persister) {
-        checks.push(persister::start(&base).await?);
+        checks.push(persister::start(base).await?);
     }
     if roles.has(Role::Ingest) {
-        checks.push(ingest::start(&base).await?);
+        checks.push(ingest::start(base).await?);
     }
     if roles.has(Role::Push) {
-        checks.extend(push::start(&base).await?);
+        checks.extend(push::start(base).await?);
     }
     if !roles.has(Role::Edge) {
-        checks.push(reaches_postgres(store.clone()));
+        checks.push(reaches_postgres(base.store.clone()));
         let address = config.http.metrics_listen.unwrap_or_else(|| config.http.listen());
-        let address = operators(address, lifecycle, metrics, listener::all(checks)).await?;
+        let address =
+            operators(address, lifecycle, base.metrics.clone(), listener::all(checks)).await?;
         return Ok(Listening { address });
     }
-    let parts = edge::parts(&base, listener::all(checks))?;
+    let parts = edge::parts(base, listener::all(checks))?;
     let started = crate::edge::start::start(parts, lifecycle).await?;
     if let Some(address) = started.sockets {
         tracing::info!(%address, "sockets have a listener of their own");
     }
     if let Some(address) = config.http.metrics_listen {
-        operators(address, lifecycle, metrics, started.ready).await?;
+        operators(address, lifecycle, base.metrics.clone(), started.ready).await?;
     }
     Ok(Listening { address: started.address })
 }
@@ -138,6 +155,15 @@ async fn operators(
     let serving = listener::serve(listener, metrics, ready, lifecycle.soft.clone());
     lifecycle.spawn_critical("operators' listener", serving);
     Ok(address)
+}
+
+/// Whether NATS lets this process do what it has to.
+fn is_allowed(refusals: Arc<Refusals>) -> listener::Check {
+    Arc::new(move || {
+        let refused =
+            refusals.is_refused().then_some("NATS does not allow what this process has to do");
+        Box::pin(std::future::ready(refused.into_iter().collect()))
+    })
 }
 
 /// A probe's own patience is usually a second or more.

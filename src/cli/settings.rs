@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -42,6 +43,9 @@ pub fn nats(nats: &config::Nats) -> bus::connect::Settings {
         user: (!nats.user.is_empty()).then(|| nats.user.clone()),
         password: nats.password.non_empty().map(str::to_owned),
         creds_file: given(&nats.creds_file),
+        nkey_seed_file: given(&nats.nkey_seed_file),
+        inbox_prefix: (!nats.inbox_prefix.is_empty()).then(|| nats.inbox_prefix.clone()),
+        refusals: Arc::default(),
         tls_ca: given(&nats.tls.ca),
         tls_identity: identity,
     }
@@ -111,13 +115,14 @@ pub fn edge(config: &Config) -> edge::Settings {
     }
 }
 
-/// Who counts as online, and who is told. A lost bucket is made anew where streams are.
+/// Who counts as online, and who is told.
 pub fn presence(config: &Config) -> edge::presence::Settings {
     let config::Presence { grace, node_ttl, max_group } = config.presence;
     edge::presence::Settings {
         timing: edge::presence::Timing { grace, edge_ttl: node_ttl },
         max_group,
-        create: config.nats.apply_topology.then_some(config.nats.replicas),
+        // Not a matter of `apply_topology`: what is only in the servers' memory is gone whenever they restart.
+        create: Some(config.nats.replicas),
     }
 }
 

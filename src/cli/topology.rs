@@ -48,7 +48,7 @@ pub async fn apply(nats: &config::Nats, store: &Store) -> anyhow::Result<Vec<(St
     let client =
         connect(&settings::nats(nats), "topology").await.context("NATS cannot be reached")?;
     let persisted = store.progress().await?.last_seq;
-    let applied = topology::apply(&client, nats.replicas, persisted).await?;
+    let applied = topology::apply(&client, nats.replicas, persisted, &nats.log_readers).await?;
     for (stream, applied) in &applied {
         tracing::info!(stream, result = described(applied), "topology");
     }

@@ -3,7 +3,6 @@
 use std::process::Output;
 
 use crate::harness::node::command;
-use crate::harness::tools;
 
 fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     let settings: Vec<_> =
@@ -112,42 +111,4 @@ fn a_token_without_a_secret_is_refused_with_a_hint() {
     let output = run(&["token", "--user", user, "--data", "/nonexistent"], &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("JWT_ACCESS_SECRET"), "{}", stderr(&output));
-}
-
-#[test]
-fn the_shipped_nats_configurations_are_valid() {
-    let folder = tools::folder("nats-conf");
-    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
-    let status = std::process::Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "1",
-            "-subj",
-            "/CN=localhost",
-        ])
-        .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
-        .output()
-        .expect("openssl runs")
-        .status;
-    assert!(status.success());
-    for name in ["single.conf", "cluster.conf", "tls.conf"] {
-        let output = std::process::Command::new(tools::nats_server())
-            .arg("-t")
-            .arg("--config")
-            .arg(tools::repository().join("nats").join(name))
-            .env("NATS_PASSWORD", "p")
-            .env("CLUSTER_PASSWORD", "p")
-            .env("NODE", "nats-1")
-            .env("ROUTES", "[nats://cluster:p@nats-1:6222, nats://cluster:p@nats-2:6222]")
-            .env("NATS_TLS_CERT", path("cert.pem"))
-            .env("NATS_TLS_KEY", path("key.pem"))
-            .output()
-            .expect("nats-server runs");
-        assert!(output.status.success(), "{name}: {}", stderr(&output));
-    }
 }

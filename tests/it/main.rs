@@ -21,6 +21,7 @@ mod faults;
 mod fresh;
 mod harness;
 mod ingest;
+mod lockdown;
 mod malformed;
 mod markers;
 mod media;

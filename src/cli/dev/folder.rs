@@ -3,7 +3,7 @@
 //! ```text
 //! .data/format          marks the folder as ours
 //! .data/lock            held while `messaging dev` runs
-//! .data/jwt-secret  nats-password      made on first use
+//! .data/jwt-secret  nats-users/        made on first use
 //! .data/run.json        addresses and process ids, while it runs
 //! .data/nats/  postgres/  logs/  media/  spool/
 //! ```

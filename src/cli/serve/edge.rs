@@ -20,7 +20,7 @@ pub fn parts(base: &Base<'_>, beside: listener::Check) -> anyhow::Result<Parts> 
         ring: ring::Limits { events: config.tail.ring_events, bytes: config.tail.ring_bytes },
         presence: settings::presence(config),
         media: settings::media(config)?,
-        nats: settings::nats(&config.nats),
+        nats: base.nats.clone(),
         publish: settings::publish(&config.nats),
         store: base.store.clone(),
         clock: Arc::new(SystemClock),

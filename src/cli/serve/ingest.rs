@@ -17,7 +17,7 @@ use crate::telemetry::listener;
 
 /// Starts it and returns what tells whether it does its work.
 pub async fn start(base: &Base<'_>) -> anyhow::Result<listener::Check> {
-    let nats = settings::nats(&base.config.nats);
+    let nats = base.nats.clone();
     let client = bus::connect::connect(&nats, "ingest").await?;
     let publish = settings::publish(&base.config.nats);
     let (publisher, driver) =

@@ -19,7 +19,7 @@ pub async fn start(base: &Base<'_>) -> anyhow::Result<Option<listener::Check>> {
         return Ok(None);
     };
     let clock = Arc::new(SystemClock);
-    let client = bus::connect::connect(&settings::nats(&base.config.nats), "push").await?;
+    let client = bus::connect::connect(base.nats, "push").await?;
     let push = Push::new(Parts {
         store: base.store.clone(),
         log: Log::open(&client).await?,

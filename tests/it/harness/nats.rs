@@ -104,8 +104,14 @@ pub fn serve(folder: &Path, settings: &str, jetstream: &str) -> (Process, u16) {
         folder.join("data").display()
     );
     std::fs::write(&config, text).expect("a configuration");
+    launch(&config, &[])
+}
+
+/// Runs a server with a configuration that names port -1 or the same port again, and with environment variables.
+pub fn launch(config: &Path, environment: &[(String, String)]) -> (Process, u16) {
     let mut command = Command::new(tools::nats_server());
-    command.arg("--config").arg(&config);
+    command.arg("--config").arg(config);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     let process = Process::start("nats-server", command, libc::SIGKILL);
     let port = process.stderr.wait_for(PATIENCE, |line| {
         let (_, address) = line.split_once("Listening for client connections on ")?;
