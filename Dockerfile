@@ -29,6 +29,8 @@ FROM debian:bookworm-20260824-slim
 # For Postgres, NATS, S3 and FCM over TLS.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /build/target/release/messaging /usr/local/bin/messaging
+# For uploads on their way, should a volume be mounted here (MESSAGING_MEDIA_SPOOL).
+RUN install -d -o 10001 -g 10001 /var/spool/messaging
 # Nobody of the image's own: a number, so that orchestrators can see that it is not root.
 USER 10001:10001
 ENV MESSAGING_HOST=0.0.0.0 \

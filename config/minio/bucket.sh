@@ -1,4 +1,5 @@
 # Makes MinIO's bucket and the user of the edges; run once more, it changes nothing. (`docker-compose.yml`, `bucket`)
+# Incomplete uploads need no rule of the bucket: MinIO removes them by itself after a day.
 set -eu
 mc alias set store http://minio:9000 "$MINIO_ROOT_USER" "$MINIO_ROOT_PASSWORD" >/dev/null
 mc mb --ignore-existing store/messaging

@@ -45,13 +45,13 @@ fn only_the_proxy_is_published_and_grafana_to_this_machine() {
         let ports = service["ports"].as_array().cloned().unwrap_or_default();
         let ports: Vec<&str> = ports.iter().map(|port| port.as_str().expect("text")).collect();
         match name {
-            "proxy" => assert_eq!(ports, ["3004:8080"]),
+            "proxy" => assert_eq!(ports, ["3004:8080", "9000:8090"]),
             "grafana" => assert_eq!(ports, ["127.0.0.1:3000:3000"]),
             _ => assert!(ports.is_empty(), "{name} publishes {ports:?}"),
         }
         assert!(service["privileged"].is_null() && service["network_mode"] != "host", "{name}");
     }
-    for network in ["data", "clients", "watching"] {
+    for network in ["data", "clients", "files", "watching"] {
         assert_eq!(compose.at("networks")[network]["internal"], true, "{network}");
     }
 }
@@ -72,7 +72,8 @@ fn what_a_service_names_exists() {
             assert!(compose.at("networks")[text(network)].is_object(), "{name}: network {network}");
         }
         for volume in service["volumes"].as_array().into_iter().flatten() {
-            let (source, _) = text(volume).split_once(':').expect("source and target");
+            // Without a source it is the container's own.
+            let Some((source, _)) = text(volume).split_once(':') else { continue };
             match source.strip_prefix("./") {
                 Some(path) => assert!(repository().join(path).exists(), "{name}: {path}"),
                 None => assert!(compose.at("volumes")[source].is_object(), "{name}: {source}"),
@@ -85,7 +86,8 @@ fn what_a_service_names_exists() {
         let hosts = urls.split(',').map(|url| url.trim_start_matches("nats://"));
         let hosts = hosts.map(|host| host.split(':').next().expect("a host"));
         let postgres = text(&service["environment"]["POSTGRES_HOST"]);
-        for host in hosts.chain([postgres]) {
+        let files = service["environment"]["MINIO_ENDPOINT"].as_str();
+        for host in hosts.chain([postgres]).chain(files) {
             assert!(names.contains(&host), "{name} connects to {host}");
         }
     }
@@ -166,7 +168,8 @@ fn every_variable_is_in_the_example_and_every_secret_of_the_example_is_made() {
     for (variable, value) in &example {
         assert!(used.contains_key(*variable), "{variable} of .env.example is used nowhere");
         let required = used[*variable];
-        assert_eq!(value.is_empty(), required || *variable == "MESSAGING_LOG", "{variable}");
+        let optional = *variable == "MESSAGING_LOG" || variable.starts_with("FIREBASE_");
+        assert_eq!(value.is_empty(), required || optional, "{variable}");
         let made = made[*variable].as_str();
         if required {
             assert!(made.len() > 32 && made.starts_with('s'), "{variable} is not secret");

@@ -55,7 +55,7 @@ fn its_configuration_is_valid_with_and_without_a_certificate() {
     for certificate in [None, Some(path("both.pem"))] {
         let mut check = Command::new(haproxy);
         check.arg("-c").arg("-f").arg(repository().join("config/proxy/haproxy.cfg"));
-        check.env("EDGES", "edge").env("RESOLVER", "127.0.0.11:53");
+        check.env("EDGES", "edge").env("FILES", "minio").env("RESOLVER", "127.0.0.11:53");
         check.envs(certificate.map(|path| ("TLS_CERT", path)));
         let output = check.output().expect("haproxy runs");
         let said = String::from_utf8_lossy(&output.stderr);
@@ -76,17 +76,18 @@ async fn clients_reach_the_edges_through_it_and_operators_pages_are_hidden() {
             format!("    server edge{at} {}\n", node.url.trim_start_matches("http://"))
         })
         .collect();
-    let (clients, operators) = (free_port(), free_port());
+    let (clients, operators, files) = (free_port(), free_port(), free_port());
     let text = configuration()
         .replace("    server-template edge 8 \"${EDGES}:3004\"\n", &servers.concat())
         // A limit that needs more files than a test may open.
         .replace("maxconn 100000", "maxconn 1000")
         .replace("bind :8080", &format!("bind 127.0.0.1:{clients}"))
+        .replace("bind :8090", &format!("bind 127.0.0.1:{files}"))
         .replace("bind :8404", &format!("bind 127.0.0.1:{operators}"));
     let file = folder("haproxy").join("haproxy.cfg");
     std::fs::write(&file, text).expect("written");
     let mut command = Command::new(haproxy);
-    command.arg("-W").arg("-f").arg(&file).env("RESOLVER", "127.0.0.1:1");
+    command.arg("-W").arg("-f").arg(&file).env("FILES", "minio").env("RESOLVER", "127.0.0.1:1");
     let proxy = Process::start("haproxy", command, libc::SIGTERM);
     let operators = Rest::new(&format!("http://127.0.0.1:{operators}"), None);
     let both = "haproxy_server_status{proxy=\"ready\",server=\"edge1\",state=\"UP\"} 1";
@@ -118,5 +119,11 @@ async fn clients_reach_the_edges_through_it_and_operators_pages_are_hidden() {
     for page in ["//metrics", "//readyz", "//healthz"] {
         assert_eq!(Rest::new(&url, None).get(page).await.status, 404, "{page}");
     }
+    // Into the object store goes what is signed, and nothing comes out of it.
+    let files = Rest::new(&format!("http://127.0.0.1:{files}"), None);
+    assert_eq!(files.put("//messaging/a", json!({})).await.status, 403);
+    assert_eq!(files.get("//messaging/a").await.status, 405);
+    let signed = files.put("//messaging/a?X-Amz-Signature=1", json!({})).await;
+    assert_eq!(signed.status, 503, "there is no object store here");
     drop(proxy);
 }
