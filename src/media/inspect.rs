@@ -1,11 +1,12 @@
-//! Looks into files that people send: what they are, whether they are whole, what they show and how long they last, and what of them is
-//! stored.
+//! Looks into files that people send: what they are, whether they are whole, what they show and how long they last,
+//! and what of them is stored.
 //!
 //! Pure and synchronous: it reads a file and answers. It keeps a processor busy for up to seconds and takes memory
 //! ([`ImageLimits::max_memory`]), so it belongs on a thread of its own, one file at a time.
 //!
-//! A file is trusted in nothing. It is what its content says ([`sniff`]), lengths in it are compared with the file's, sizes are checked
-//! before anything is decoded, and metadata that could tell where somebody was goes. What is decoded is what is stored.
+//! A file is trusted in nothing. It is what its content says ([`sniff`]), lengths in it are compared with the file's,
+//! sizes are checked before anything is decoded, and metadata that could tell where somebody was goes. What is decoded
+//! is what is stored.
 
 use std::io::{Read, Seek};
 use std::time::Duration;
@@ -104,7 +105,8 @@ pub struct Thumbnail {
     pub height: u32,
 }
 
-/// What the file is that begins with `head`, its first [`HEAD`] bytes (or all of it), if it may be taken and is what its sender says.
+/// What the file is that begins with `head`, its first [`HEAD`] bytes (or all of it), if it may be taken and is what
+/// its sender says.
 ///
 /// This is for refusing early, while the rest is still to come: it needs no more than the head.
 pub fn recognise(head: &[u8], claimed: Option<&str>, allowed: &Allowed) -> Result<Format, Refused> {

@@ -2,6 +2,7 @@
 
 mod access;
 mod direct;
+mod hostile;
 mod lifetime;
 mod refused;
 mod s3;

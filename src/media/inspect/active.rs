@@ -48,8 +48,9 @@ pub(super) fn begins_with_markup(head: &[u8]) -> bool {
     })
 }
 
-/// Whether markup that a browser would run stands anywhere in these bytes. The fields of real pictures hold nothing like it; by chance it
-/// is in 64 KiB of compressed data once in 400,000 times (four fixed bytes, and one of seven behind them).
+/// Whether markup that a browser would run stands anywhere in these bytes. The fields of real pictures hold nothing
+/// like it; by chance it is in 64 KiB of compressed data once in 400,000 times (four fixed bytes, and one of seven
+/// behind them).
 pub(super) fn has_markup(bytes: &[u8]) -> bool {
     const TAGS: [&str; 6] = ["script", "html", "!doctype html", "iframe", "svg", "?php"];
     memchr::memchr_iter(b'<', bytes).any(|at| {
@@ -63,8 +64,8 @@ pub(super) fn has_markup(bytes: &[u8]) -> bool {
     })
 }
 
-/// Looks at what follows the end of a picture. Cameras put films and tables of their own there, and those are left out; a program, a
-/// page, a document or an archive is there because the file is meant to be one.
+/// Looks at what follows the end of a picture. Cameras put films and tables of their own there, and those are left
+/// out; a program, a page, a document or an archive is there because the file is meant to be one.
 pub(super) fn check_trailer<R: Read + Seek>(source: &mut Source<'_, R>) -> Result<(), Error> {
     let end = source.at();
     if source.left() == 0 {

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::error::Refused;
 
-/// At most so many parts: a file with more than 8,000 pieces of metadata was made to have them. 32 bytes each, 512 KiB in all.
+/// At most so many parts: a file with more than 8,000 pieces of metadata was made to have them. 32 bytes each, 512 KiB
+/// in all.
 const MAX_PIECES: usize = 16_384;
 
 /// A part of what is stored.

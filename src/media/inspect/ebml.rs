@@ -83,7 +83,8 @@ fn check_type<R: Read + Seek>(source: &mut Source<'_, R>) -> Result<(), Error> {
 }
 
 impl Film {
-    /// Reads an element. Those that hold what is wanted are entered rather than passed, so that those of unknown length need no care.
+    /// Reads an element. Those that hold what is wanted are entered rather than passed, so that those of unknown
+    /// length need no care.
     fn next<R: Read + Seek>(&mut self, source: &mut Source<'_, R>, end: u64) -> Result<(), Error> {
         let from = source.at();
         let (id, len) = element(source)?;

@@ -5,7 +5,8 @@ use image::metadata::Orientation;
 /// What a block of EXIF may be long. In a JPEG it is never more than 64 KiB, elsewhere more is not read.
 pub(super) const MAX_LEN: u64 = 64 << 10;
 
-/// The orientation that a block of EXIF names, beginning with its TIFF header. `None` when it names none, or is not valid.
+/// The orientation that a block of EXIF names, beginning with its TIFF header. `None` when it names none, or is not
+/// valid.
 pub(super) fn orientation(tiff: &[u8]) -> Option<Orientation> {
     let tiff = tiff.strip_prefix(b"Exif\0\0").unwrap_or(tiff);
     let little = match tiff.get(..4)? {

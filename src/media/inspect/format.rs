@@ -172,8 +172,9 @@ impl Allowed {
     }
 }
 
-/// Compares what the sender says with what the content is. A sender who says nothing, or that it is just bytes, is not wrong;
-/// a picture may be of another picture's type, because phones confuse those, and it is stored as what it is.
+/// Compares what the sender says with what the content is. A sender who says nothing, or that it is just bytes, is not
+/// wrong; a picture may be of another picture's type, and a sound of another sound's, because phones confuse those; it
+/// is stored as what it is.
 pub(super) fn compare(claimed: Option<&str>, format: Format) -> Result<(), Refused> {
     let Some(claimed) = claimed.and_then(essence) else {
         return Ok(());
@@ -182,7 +183,11 @@ pub(super) fn compare(claimed: Option<&str>, format: Format) -> Result<(), Refus
         return Ok(());
     }
     let same = match (claimed_kind(&claimed), format.kind()) {
-        (Kind::Video | Kind::Audio, Kind::Video | Kind::Audio) => same_medium(&claimed, format),
+        (Kind::Video, Kind::Audio) | (Kind::Audio, Kind::Video) => same_container(&claimed, format),
+        // Some systems call every table a spreadsheet.
+        (Kind::File, Kind::File) if claimed == "application/vnd.ms-excel" => {
+            matches!(format, Format::Ole | Format::Text(_))
+        }
         (Kind::File, Kind::File) => match (family(&claimed), family(format.mime())) {
             (Some(claimed), Some(found)) => claimed == found,
             _ => true,
@@ -206,20 +211,15 @@ fn claimed_kind(claimed: &str) -> Kind {
     }
 }
 
-/// Whether a claim about a film or sound may be about this one. Only containers hold either; a claim about one is about its family.
-fn same_medium(claimed: &str, format: Format) -> bool {
-    let subtype = claimed.split('/').nth(1).unwrap_or_default();
-    let container = match subtype {
-        "mp4" | "x-m4a" | "m4a" | "x-m4v" | "quicktime" | "3gpp" | "3gpp2" => "iso",
-        "webm" | "x-matroska" => "webm",
-        "ogg" => "ogg",
-        _ => "",
-    };
-    match format {
-        Format::Iso(_) => container == "iso" || claimed == "audio/aac",
-        Format::Webm => container == "webm",
-        Format::Ogg => container == "ogg" || claimed == "audio/opus",
-        _ => container.is_empty() && kind_of(claimed) == Kind::Audio,
+/// Whether a claim that it is a film may be about this sound, or the other way round: containers hold either.
+fn same_container(claimed: &str, format: Format) -> bool {
+    match claimed.split('/').nth(1).unwrap_or_default() {
+        "mp4" | "x-m4a" | "m4a" | "x-m4v" | "quicktime" | "3gpp" | "3gpp2" | "aac" => {
+            matches!(format, Format::Iso(_))
+        }
+        "webm" | "x-matroska" => format == Format::Webm,
+        "ogg" => format == Format::Ogg,
+        _ => false,
     }
 }
 
@@ -281,6 +281,11 @@ mod tests {
             (Some("Image/JPEG; q=1"), Format::Jpeg),
             (Some("audio/mp4"), Format::Iso(Brand::Mp4)),
             (Some("audio/x-m4a"), Format::Iso(Brand::M4a)),
+            (Some("audio/mpeg"), Format::Iso(Brand::M4a)),
+            (Some("audio/3gpp"), Format::Amr),
+            (Some("audio/aac"), Format::Iso(Brand::Mp4)),
+            (Some("application/vnd.ms-excel"), Format::Text("text/plain")),
+            (Some("application/vnd.ms-excel"), Format::Ole),
             (Some("video/webm; codecs=opus"), Format::Webm),
             (Some("audio/webm;codecs=opus"), Format::Webm),
             (Some("video/ogg"), Format::Ogg),
@@ -302,6 +307,8 @@ mod tests {
             ("audio/webm", Format::Iso(Brand::Mp4)),
             ("application/pdf", Format::Zip(ZIP)),
             ("application/zip", Format::Pdf),
+            ("application/vnd.ms-excel", Format::Zip(ZIP)),
+            ("application/msword", Format::Text("text/plain")),
             ("text/html", Format::Text("text/plain")),
             ("image/svg+xml", Format::Jpeg),
             ("application/xhtml+xml", Format::Text("text/plain")),

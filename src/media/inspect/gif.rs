@@ -7,8 +7,8 @@ use super::error::{Error, Refused};
 use super::layout::{ImageLimits, Layout, drop_part};
 use super::source::Source;
 
-/// Reads the frames and extensions. What is kept: the frames, how long each is shown, and how often all are. Comments, texts and what
-/// programs add are left out.
+/// Reads the frames and extensions. What is kept: the frames, how long each is shown, and how often all are. Comments,
+/// texts and what programs add are left out.
 pub(super) fn layout<R: Read + Seek>(
     source: &mut Source<'_, R>,
     limits: &ImageLimits,

@@ -1,7 +1,8 @@
 //! MP4, QuickTime and 3GPP: boxes with a length and a name, some of them full of further boxes.
 //!
-//! Phones write where a film was taken into it. Boxes that hold such things, or that nobody knows, are turned into empty ones of the same
-//! length in place, so that no offset in the file has to change and the file is never rewritten.
+//! Phones write where a film was taken into it. Boxes that hold such things, or that nobody knows, are turned into
+//! empty ones of the same length in place, so that no offset in the file has to change and the file is never
+//! rewritten.
 
 use std::io::{Read, Seek};
 use std::ops::Range;
@@ -235,7 +236,8 @@ impl Film {
         Ok(())
     }
 
-    /// The next box before `end`; `None` at the end. In the file itself also where something else follows, which no box is.
+    /// The next box before `end`; `None` at the end. In the file itself also where something else follows, which no
+    /// box is.
     fn next<R: Read + Seek>(
         &mut self,
         source: &mut Source<'_, R>,

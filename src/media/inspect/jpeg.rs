@@ -10,15 +10,15 @@ use super::exif;
 use super::layout::{ImageLimits, Layout, MAX_PROFILE, drop_part, stretch};
 use super::source::Source;
 
-/// A progressive picture has about ten scans. Each goes over all pixels, so that a file of a few kilobytes with thousands keeps a decoder
-/// busy for minutes.
+/// A progressive picture has about ten scans. Each goes over all pixels, so that a file of a few kilobytes with
+/// thousands keeps a decoder busy for minutes.
 const MAX_SCANS: u64 = 64;
 
 /// So many pixels may be gone over in all: ten scans of the largest picture. A decoder does about 100 million a second.
 const MAX_SCANNED: u64 = 500_000_000;
 
-/// Reads the segments. What is kept: what decoding needs, the profile of the colours, and how they are coded. EXIF, XMP, IPTC,
-/// comments, embedded thumbnails, further pictures and whatever cameras put behind the end are left out.
+/// Reads the segments. What is kept: what decoding needs, the profile of the colours, and how they are coded. EXIF,
+/// XMP, IPTC, comments, embedded thumbnails, further pictures and whatever cameras put behind the end are left out.
 pub(super) fn layout<R: Read + Seek>(
     source: &mut Source<'_, R>,
     limits: &ImageLimits,
@@ -135,8 +135,8 @@ fn frame<R: Read + Seek>(
     Ok(())
 }
 
-/// With progression, coefficients of two bytes are kept for the whole picture: how many bytes that is for a pixel. Colours are mostly
-/// stored at half the width and height, which makes three.
+/// With progression, coefficients of two bytes are kept for the whole picture: how many bytes that is for a pixel.
+/// Colours are mostly stored at half the width and height, which makes three.
 fn coefficients<R: Read + Seek>(source: &mut Source<'_, R>, components: u8) -> Result<u64, Error> {
     let (mut widest, mut highest, mut samples) = (1, 1, 0);
     for _ in 0..components {

@@ -20,7 +20,8 @@ pub struct ImageLimits {
     pub max_pixels: u64,
     /// The longer side in pixels.
     pub max_side: u32,
-    /// Memory for decoding in bytes. What it bounds is said at each use. Only one picture at a time should be looked at.
+    /// Memory for decoding in bytes. What it bounds is said at each use. Only one picture at a time should be looked
+    /// at.
     pub max_memory: u64,
     /// Frames of a moving picture.
     pub max_frames: u32,
@@ -31,7 +32,8 @@ pub struct ImageLimits {
 impl Default for ImageLimits {
     fn default() -> Self {
         Self {
-            // The largest that phones take by default; a bomb of a few hundred bytes would be 268 MP at the longest sides.
+            // The largest that phones take by default; a bomb of a few hundred bytes would be 268 MP at the longest
+            // sides.
             max_pixels: 50_000_000,
             max_side: 16_384,
             // Turning a photo of 33 MP at 3 bytes a pixel, a WebP of 12 MP at 8. One at a time is looked at.
@@ -43,7 +45,8 @@ impl Default for ImageLimits {
     }
 }
 
-/// So many pixels may all frames of a moving picture have together, whatever a frame's limit is: 1,000 frames of a megapixel.
+/// So many pixels may all frames of a moving picture have together, whatever a frame's limit is: 1,000 frames of a
+/// megapixel.
 const MAX_MOVING_PIXELS: u64 = 1_000_000_000;
 
 /// What is known of a picture, and what of it is stored.

@@ -10,7 +10,8 @@ use super::source::Source;
 /// The mark of the family.
 pub(super) const MARK: &[u8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1";
 
-/// How much of the list is looked at: 64 entries of 128 bytes. A document has about ten, and its program's own are among the first.
+/// How much of the list is looked at: 64 entries of 128 bytes. A document has about ten, and its program's own are
+/// among the first.
 const LIST: u64 = 8192;
 
 /// Which program's it is, by the name of its main stream. One that holds macros is refused.

@@ -1,11 +1,12 @@
 //! Pictures: what they are stored as, how large they are, and how they look in small.
 //!
-//! A picture's file is read twice. First its parts are gone through, which tells its size before any pixel is decoded, and which parts are
-//! left out. Then it is decoded from what is kept, so whatever is stored is known to be whole. The pixels themselves stay as they were sent,
-//! unless the picture has to be turned to stand upright.
+//! A picture's file is read twice. First its parts are gone through, which tells its size before any pixel is decoded,
+//! and which parts are left out. Then it is decoded from what is kept, so whatever is stored is known to be whole. The
+//! pixels themselves stay as they were sent, unless the picture has to be turned to stand upright.
 //!
-//! Decoding takes little memory: a JPEG is decoded at an eighth, a quarter or half of its size, where that is enough for a thumbnail, and a
-//! PNG row by row. Only what must be turned, what is interlaced, and WebP and GIF are decoded in full.
+//! Decoding takes little memory: a JPEG is decoded at an eighth, a quarter or half of its size, where that is enough
+//! for a thumbnail, and a PNG row by row. Only what must be turned, what is interlaced, and WebP and GIF are decoded
+//! in full.
 
 use std::io::{BufReader, Read, Seek};
 
@@ -88,8 +89,8 @@ fn decode_small<R: Read + Seek>(
 
 /// What is stored of a picture that has to be turned, and its type.
 ///
-/// A JPEG becomes one at quality 90. One of more pixels than may be decoded keeps its orientation in a block of EXIF, which all that show
-/// JPEG heed. Others are rare, and become a PNG, or a JPEG if they were compressed with loss.
+/// A JPEG becomes one at quality 90. One of more pixels than may be decoded keeps its orientation in a block of EXIF,
+/// which all that show JPEG heed. Others are rare, and become a PNG, or a JPEG if they were compressed with loss.
 fn turn<R: Read + Seek>(
     file: &mut R,
     format: Format,

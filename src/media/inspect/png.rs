@@ -8,8 +8,8 @@ use super::exif;
 use super::layout::{ImageLimits, Layout, MAX_PROFILE, drop_part};
 use super::source::Source;
 
-/// Reads the chunks. What is kept: the picture, its colours, its resolution and its movement. Texts, times, EXIF and all that is unknown
-/// are left out.
+/// Reads the chunks. What is kept: the picture, its colours, its resolution and its movement. Texts, times, EXIF and
+/// all that is unknown are left out.
 pub(super) fn layout<R: Read + Seek>(
     source: &mut Source<'_, R>,
     limits: &ImageLimits,

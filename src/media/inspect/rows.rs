@@ -96,8 +96,8 @@ struct Gathered {
     square: u32,
     width: u32,
     original_width: u32,
-    /// Sums of a row of squares: colours times opacity, opacity, and how many pixels there were. A square has at most (16,384 / 640 + 1)²
-    /// = 729 pixels of up to 255 × 255 each, which is 47 million.
+    /// Sums of a row of squares: colours times opacity, opacity, and how many pixels there were. A square has at most
+    /// (16,384 / 640 + 1)² = 729 pixels of up to 255 × 255 each, which is 47 million.
     sums: Vec<[u32; 5]>,
     rows: u32,
     pixels: Vec<u8>,
@@ -105,7 +105,8 @@ struct Gathered {
 
 impl Gathered {
     fn new(width: u32, height: u32, limits: &ImageLimits) -> Self {
-        // At least two pixels for each of the thumbnail's, and less than four: at most 1,280 × 1,280 of 4 bytes, 6.5 MB.
+        // At least two pixels for each of the thumbnail's, and less than four: at most 1,280 × 1,280 of 4 bytes, 6.5
+        // MB.
         let square = (width.max(height) / (2 * limits.thumbnail_side).max(1)).max(1);
         let small_width = width.div_ceil(square);
         Self {

@@ -1,20 +1,26 @@
 //! What a file is, by its content. Its name and what its sender says count for nothing here.
 //!
-//! What the service looks into is recognised by its own strict rules: the mark stands at the very beginning, or it is not that type.
-//! What it only stores is left to `infer`, and anything that could run, in a browser or elsewhere, is none of it.
+//! What the service looks into is recognised by its own strict rules: the mark stands at the very beginning, or it is
+//! not that type. What it only stores is left to `infer`, and anything that could run, in a browser or elsewhere, is
+//! none of it.
 
 use super::active;
 use super::error::Refused;
 use super::format::{Brand, Format, ZIP, essence};
 use super::{ogg, ole};
 
-/// How much of a file's beginning tells what it is. Office documents name their parts within the first few thousand bytes.
+/// How much of a file's beginning tells what it is. Office documents name their parts within the first few thousand
+/// bytes.
 pub const HEAD: usize = 8192;
 
-/// What the file is that begins with `head`, its first [`HEAD`] bytes or all of it. Which kind of text it is cannot be seen, so there
-/// the claim is believed.
+/// What the file is that begins with `head`, its first [`HEAD`] bytes or all of it. Which kind of text it is cannot be
+/// seen, so there the claim is believed.
 pub(super) fn sniff(head: &[u8], claimed: Option<&str>) -> Result<Format, Refused> {
     if let Some(format) = picture(head)? {
+        // Some marks are text, and a page may be built around them.
+        if active::has_markup(&head[..head.len().min(256)]) {
+            return Err(Refused::Polyglot);
+        }
         return Ok(format);
     }
     if let Some(format) = film_or_sound(head)? {
@@ -117,8 +123,9 @@ fn document(head: &[u8], claimed: Option<&str>) -> Result<Format, Refused> {
     }
 }
 
-/// What may be stored unseen, if the list of allowed types names it: nothing of it runs when it is opened by its own programs.
-const PASSIVE: [&str; 9] = [
+/// What may be stored unseen, if the list of allowed types names it: nothing of it runs when it is opened by its own
+/// programs.
+const PASSIVE: [&str; 8] = [
     "application/x-tar",
     "application/vnd.rar",
     "application/gzip",
@@ -127,7 +134,6 @@ const PASSIVE: [&str; 9] = [
     "application/x-xz",
     "application/zstd",
     "application/x-mobipocket-ebook",
-    "audio/midi",
 ];
 
 fn zipped(head: &[u8]) -> &'static str {

@@ -1,5 +1,5 @@
-//! Sound alone: how long it lasts. Of the formats whose frames have to be known for that, a library knows them; those of Ogg,
-//! AAC and AMR are counted here, which is exact and bears any content.
+//! Sound alone: how long it lasts. Of the formats whose frames have to be known for that, a library knows them; those
+//! of Ogg, AAC and AMR are counted here, which is exact and bears any content.
 
 use std::io::{BufReader, Read, Seek};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A file that is read from front to back, with bounds: whatever a length in it says, nothing beyond its end is touched.
+//! A file that is read from front to back, with bounds: whatever a length in it says, nothing beyond its end is
+//! touched.
 
 use std::io::{BufReader, Read, Seek, SeekFrom};
 

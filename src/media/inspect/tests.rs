@@ -3,6 +3,7 @@
 mod films;
 mod hostile;
 mod pictures;
+mod real;
 mod samples;
 mod sounds;
 

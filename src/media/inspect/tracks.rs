@@ -7,7 +7,8 @@ use super::error::{Error, Refused};
 use super::iso::{Atom, BROKEN};
 use super::source::Source;
 
-/// A track of data has a sample or two a second: an hour has 7,200. A file with more is refused rather than stored with what it may tell.
+/// A track of data has a sample or two a second: an hour has 7,200. A file with more is refused rather than stored
+/// with what it may tell.
 const MAX_SAMPLES: u32 = 65_536;
 
 /// What is known of a track.
@@ -22,7 +23,8 @@ pub(super) struct Track {
     pub places: Option<Atom>,
 }
 
-/// The size of the picture as it is shown: a film taken upright is stored lying, with a matrix that turns it by a quarter.
+/// The size of the picture as it is shown: a film taken upright is stored lying, with a matrix that turns it by a
+/// quarter.
 pub(super) fn header<R: Read + Seek>(
     source: &mut Source<'_, R>,
 ) -> Result<Option<(u32, u32)>, Error> {

@@ -16,7 +16,8 @@ const XMP: u8 = 0x04;
 /// Decoding takes the result and a working copy of four bytes a pixel each at worst.
 const PER_PIXEL: u64 = 8;
 
-/// Reads the chunks. What is kept: the picture, its transparency, movement and colours. EXIF, XMP and all that is unknown are left out.
+/// Reads the chunks. What is kept: the picture, its transparency, movement and colours. EXIF, XMP and all that is
+/// unknown are left out.
 pub(super) fn layout<R: Read + Seek>(
     source: &mut Source<'_, R>,
     limits: &ImageLimits,
@@ -88,17 +89,18 @@ pub(super) fn layout<R: Read + Seek>(
     }
     source.go_to(end)?;
     active::check_trailer(source)?;
-    assemble(&mut layout, &parts, header, has_profile)?;
+    assemble(source, &mut layout, &parts, header, has_profile)?;
     Ok(layout)
 }
 
 /// Writes the container anew around the parts that are kept. The header, where there is one, stands first.
-fn assemble(
+fn assemble<R: Read + Seek>(
+    source: &mut Source<'_, R>,
     layout: &mut Layout,
     parts: &[std::ops::Range<u64>],
     header: Option<[u8; 10]>,
     has_profile: bool,
-) -> Result<(), Refused> {
+) -> Result<(), Error> {
     let kept: u64 = parts.iter().map(|part| part.end - part.start).sum();
     let size = 4 + kept + if header.is_some() { 18 } else { 0 };
     let mut start = b"RIFF".to_vec();
@@ -112,7 +114,14 @@ fn assemble(
         start.extend(b"VP8X\x0a\0\0\0");
         start.extend(fields);
     }
-    layout.content.put(start)?;
+    let len = start.len() as u64;
+    source.go_to(0)?;
+    if source.take(len)? == start {
+        // As they should be, they are kept as they are.
+        layout.content.keep(0..len)?;
+    } else {
+        layout.content.put(start)?;
+    }
     for part in parts {
         layout.content.keep(part.clone())?;
     }

@@ -7,7 +7,8 @@ use super::*;
 
 #[test]
 fn a_bomb_is_refused_before_anything_is_decoded() {
-    // A header of a picture of 16,000 × 16,000, and no pixels: had they been looked for, it would be said that they are missing.
+    // A header of a picture of 16,000 × 16,000, and no pixels: had they been looked for, it would be said that they
+    // are missing.
     let mut png_bomb = png(8, 8);
     png_bomb[16..24].copy_from_slice(&[0, 0, 0x3e, 0x80, 0, 0, 0x3e, 0x80]);
     let mut jpeg_bomb = jpeg(8, 8);
@@ -76,7 +77,7 @@ fn a_page_in_a_pictures_metadata_is_refused() {
     gif.pop();
     gif.extend(b"\x21\xfe\x29x <script>alert(document.domain)</script>\0\x3b");
     assert_eq!(refused(&gif), Refused::Polyglot);
-    assert!(look(b"GIF89a/*<script>*/=1;alert(1)//").is_err());
+    assert_eq!(refused(b"GIF89a/*<script>*/=1;alert(1)//"), Refused::Polyglot);
 }
 
 #[test]
@@ -236,7 +237,10 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_behind_a_mark_break_more_than_the_file(which in 0..EVERYTHING.len(), bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn no_bytes_behind_a_mark_break_more_than_the_file(
+        which in 0..EVERYTHING.len(),
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
         let mark = &EVERYTHING[which];
         look_twice(&[&mark[..mark.len().min(12)], &bytes].concat());
     }
