@@ -48,12 +48,16 @@ fn settings(known: &Known) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tester_finds_no_undocumented_answer() {
-    let limits = [
+    let files = format!("file://{}", tools::folder("files").display());
+    let spool = tools::folder("spool").display().to_string();
+    let settings_of_node = [
+        ("MESSAGING_MEDIA_URL", files.as_str()),
+        ("MESSAGING_MEDIA_SPOOL", &spool),
         ("RATE_LIMIT_REQUESTS_PER_SECOND", "0"),
         ("RATE_LIMIT_MESSAGES_PER_SECOND", "0"),
         ("RATE_LIMIT_SIGNALS_PER_SECOND", "0"),
     ];
-    let world = World::start_with(&limits).await;
+    let world = World::start_with(&settings_of_node).await;
     let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
     let known = known(world.node(), &ada, &bayo).await;
     let folder = tools::folder("tester");

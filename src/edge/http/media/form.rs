@@ -27,10 +27,12 @@ const OTHER: usize = 4096;
 /// After a refusal a body of this size is taken off the wire and dropped: a client that is still writing would not see the
 /// refusal, only a broken connection. Twice the largest video of the defaults.
 const DRAINED: u64 = 200 << 20;
-/// The same for a body that does not say how large it is, and may have no end.
-const DRAINED_UNANNOUNCED: u64 = 8 << 20;
 /// And for so long at most.
 const DRAINING: Duration = Duration::from_secs(20);
+/// The same for a body that does not say how large it is, and may have no end. The time is what bounds it: the rest of a
+/// field that was left is skipped without being seen.
+const DRAINED_UNANNOUNCED: u64 = 8 << 20;
+const DRAINING_UNANNOUNCED: Duration = Duration::from_secs(2);
 
 /// What was sent.
 pub struct Form {
@@ -66,10 +68,10 @@ pub async fn read(
         Ok(()) => reading.finish().await,
         Err(error) => {
             let worth = match announced {
-                _ if edge.finished.is_cancelled() => 0,
-                Some(length) if length > DRAINED => 0,
-                Some(length) => length,
-                None => DRAINED_UNANNOUNCED,
+                _ if edge.finished.is_cancelled() => (0, Duration::ZERO),
+                Some(length) if length > DRAINED => (0, Duration::ZERO),
+                Some(length) => (length, DRAINING),
+                None => (DRAINED_UNANNOUNCED, DRAINING_UNANNOUNCED),
             };
             reading.drain(worth).await;
             Err(error)
@@ -126,7 +128,7 @@ impl Reading<'_> {
         Ok(Form { file: file.finish(self.edge).await?, conversation: self.conversation })
     }
 
-    async fn drain(&mut self, bytes: u64) {
+    async fn drain(&mut self, (bytes, time): (u64, Duration)) {
         let mut left = bytes;
         let draining = async {
             while left > 0
@@ -141,7 +143,7 @@ impl Reading<'_> {
             }
         };
         // Whoever takes longer gets the broken connection.
-        let _ = tokio::time::timeout(DRAINING, draining).await;
+        let _ = tokio::time::timeout(time, draining).await;
     }
 }
 
