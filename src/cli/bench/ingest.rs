@@ -27,8 +27,6 @@ use super::verify::Objections;
 use crate::bus::connect;
 use crate::bus::outside::Outside;
 
-/// The name that it speaks by.
-const SERVICE: &str = "bench";
 /// Messages that it has published and was not answered for, at most: some seconds of them.
 const IN_FLIGHT: usize = 10_000;
 /// How long nothing may come while something is missing.
@@ -96,8 +94,14 @@ struct Got {
 
 /// Runs against the target.
 pub async fn run(target: &Target, settings: Settings) -> anyhow::Result<Report> {
-    let nats = target.nats.clone().context("set NATS_URL to the NATS of the service")?;
-    let nats = connect::Settings { urls: vec![nats], ..Default::default() };
+    let door = target.nats.clone();
+    let door = door.context("set NATS_URL, NATS_USER (the service's name) and NATS_PASSWORD")?;
+    let nats = connect::Settings {
+        urls: vec![door.url],
+        user: Some(door.user.clone()),
+        password: Some(door.password),
+        ..Default::default()
+    };
     let outside = Outside::connect(&nats).await?;
     let count = settings.conversations;
     let plan = Arc::new(Plan::direct(2 * count, 2 * count));
@@ -123,7 +127,7 @@ pub async fn run(target: &Target, settings: Settings) -> anyhow::Result<Report> 
         let arrived = arrived.clone();
         listening.spawn(async move { (number, listen(line, schedule, share, &arrived).await) });
     }
-    let publishing = publish(&outside, &prepared, schedule);
+    let publishing = publish(&outside, &door.user, &prepared, schedule);
     let looking = async {
         tokio::time::sleep_until((schedule.first + settings.warmup).into()).await;
         let before = process::usage(&target.processes);
@@ -166,6 +170,7 @@ fn cost(
 /// Publishes everything on schedule; from due until stored.
 async fn publish(
     outside: &Outside,
+    service: &str,
     prepared: &Prepared,
     schedule: Schedule,
 ) -> anyhow::Result<Latencies> {
@@ -174,7 +179,7 @@ async fn publish(
         .iter()
         .map(|id| {
             let id = String::from_utf8_lossy(id);
-            format!("messaging.system.{SERVICE}.conversation.{id}")
+            format!("messaging.system.{service}.conversation.{id}")
         })
         .collect();
     let run = uuid::Uuid::new_v4().simple().to_string();

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::process::Process;
 use super::rest::Base;
+use crate::cli::data_folder;
 
 /// How long `messaging dev` may take from nothing to its first request: making a Postgres cluster
 /// takes seconds on a slow disk.
@@ -41,8 +42,37 @@ pub struct Target {
     /// The service first. Empty where nothing is known of them.
     pub processes: Vec<Process>,
     /// Where other services reach it, if that is known.
-    pub nats: Option<String>,
+    pub nats: Option<Door>,
     own: Option<Own>,
+}
+
+/// Where another service comes in: with a user of its own, since that of `messaging dev` may not speak for any.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub url: String,
+    /// The service's name as well.
+    pub user: String,
+    pub password: String,
+}
+
+impl Door {
+    /// What the environment says.
+    fn named() -> Option<Self> {
+        let given = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+        let (url, user) = (given("NATS_URL")?, given("NATS_USER")?);
+        Some(Self { url, user, password: given("NATS_PASSWORD")? })
+    }
+
+    /// That of a service which every data folder has a user for.
+    fn of(data: &Path, url: &str) -> anyhow::Result<Self> {
+        let user = "events".to_owned();
+        let password = data_folder::read_secret(&data.join("nats-users"), &user)
+            .with_context(|| format!("{} knows no service {user}", data.display()))?;
+        // The address alone: the user in front of it is that of `messaging dev`.
+        let address = url.rsplit_once('@').map_or(url, |(_, address)| address);
+        let address = address.trim_start_matches("nats://");
+        Ok(Self { url: format!("nats://{address}"), user, password })
+    }
 }
 
 /// A service that this run has started.
@@ -84,15 +114,15 @@ impl RunFile {
 impl Target {
     /// A service that is reached by its URL.
     pub fn at(url: &str, secret: String, processes: Vec<Process>) -> anyhow::Result<Self> {
-        let nats = std::env::var("NATS_URL").ok().filter(|url| !url.is_empty());
-        Ok(Self { base: url.parse()?, secret, processes, nats, own: None })
+        Ok(Self { base: url.parse()?, secret, processes, nats: Door::named(), own: None })
     }
 
     /// The `messaging dev` that runs on a data folder.
     pub fn running(data: &Path, secret: String) -> anyhow::Result<Self> {
         let run = RunFile::read(data)?;
         let (base, processes) = (run.url.parse()?, run.processes());
-        Ok(Self { base, secret, processes, nats: Some(run.nats_url), own: None })
+        let nats = Door::of(data, &run.nats_url).ok();
+        Ok(Self { base, secret, processes, nats, own: None })
     }
 
     /// Starts `messaging dev` on a new folder in `parent`, on a free port, with further settings. Limits are off
@@ -105,7 +135,8 @@ impl Target {
             Ok(own) => {
                 let run = RunFile::read(&data.join(DATA))?;
                 let (base, processes) = (run.url.parse()?, run.processes());
-                Ok(Self { base, secret, processes, nats: Some(run.nats_url), own: Some(own) })
+                let nats = Some(Door::of(&data.join(DATA), &run.nats_url)?);
+                Ok(Self { base, secret, processes, nats, own: Some(own) })
             }
             Err(error) => {
                 // What it said is worth more than a tidy folder: it is in the error, the folder is not.
