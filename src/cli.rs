@@ -3,6 +3,7 @@
 //! Answers go to standard output, logs and errors to standard error. Exit codes: 0 done, 1 failed, 2 refused
 //! because of the command line or the configuration.
 
+mod admin;
 mod bench;
 mod chat;
 mod data_folder;
@@ -10,6 +11,7 @@ mod dev;
 mod fake_google;
 mod health;
 mod migrate;
+mod pages;
 mod roles;
 mod schemas;
 mod serve;
@@ -21,7 +23,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Config, LogFormat, Problems};
 use crate::telemetry;
@@ -60,6 +62,12 @@ enum Command {
     Schemas(schemas::Args),
     /// Streams, buckets and consumers in NATS.
     Topology(topology::Args),
+    /// What operators ask and change.
+    Admin(admin::Args),
+    /// Print what makes a shell complete these commands.
+    Completions(pages::Completions),
+    /// Write a manual page for each command.
+    Man(pages::Man),
 }
 
 impl Cli {
@@ -82,6 +90,9 @@ impl Cli {
             Command::FakeGoogle(args) => fake_google::command(args, config).await,
             Command::Schemas(args) => schemas::command(&args),
             Command::Topology(args) => topology::command(args, config).await,
+            Command::Admin(args) => admin::command(args, config).await,
+            Command::Completions(args) => pages::completions(&args, &mut Self::command()),
+            Command::Man(args) => pages::man(&args, Self::command()),
         };
         outcome.unwrap_or_else(|error| {
             report(&sentence(&error));

@@ -7,6 +7,8 @@
 //! whoever updates rows of several participants locks them in the order (conversation, user). The persister
 //! follows the same order, so that nobody waits in a circle.
 
+pub mod admin;
+pub mod audit;
 pub mod connect;
 pub mod contacts;
 pub mod conversations;

@@ -1,0 +1,74 @@
+//! `messaging admin`: what operators ask and change. One file per area.
+//!
+//! A command answers with a table for people, or with `--json` for programs. One that changes something does so by the
+//! functions of `store` that hold the rules, announces it like an edge would, and leaves a row in `audit` in the same
+//! transaction. One that destroys asks first, or wants `--yes`, and a `--reason`.
+
+mod audit;
+mod operator;
+mod table;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+pub use operator::Operator;
+
+use crate::config::Config;
+
+/// The variable that says who an operator is.
+const OPERATOR: &str = "MESSAGING_OPERATOR";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER)]
+pub struct Args {
+    /// Answer with JSON instead of tables: one document, or one a line where there is no end.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Do not ask before something is destroyed.
+    #[arg(long, short, global = true)]
+    yes: bool,
+    /// Say what would be changed, and change nothing.
+    #[arg(long, global = true)]
+    dry_run: bool,
+    /// Why something is changed; kept in the audit. What destroys needs one.
+    #[arg(long, global = true, value_name = "TEXT", value_parser = operator::reason)]
+    reason: Option<String>,
+    /// Who changes it; kept in the audit. Otherwise the name of the account on this machine.
+    #[arg(long, global = true, env = OPERATOR, value_name = "NAME", value_parser = operator::name)]
+    operator: Option<String>,
+    #[command(subcommand)]
+    area: Area,
+}
+
+const AFTER: &str = "\
+Where NATS and Postgres are comes from the same configuration as for `serve` (a file, or variables such as NATS_URL and \
+POSTGRES_URL). In NATS these commands are the user `operator`.
+
+Exit codes: 0 done, 1 failed or found something wrong, 2 refused because of the command line. Nothing was changed \
+unless it is 0.";
+
+#[derive(Debug, Subcommand)]
+enum Area {
+    /// What operators have changed, the newest first.
+    Audit(audit::Args),
+    /// People and their conversations.
+    User(user::Args),
+}
+
+/// Runs the command to its end.
+pub async fn command(args: Args, config: Config) -> anyhow::Result<ExitCode> {
+    let operator = Operator {
+        config,
+        json: args.json,
+        yes: args.yes,
+        dry_run: args.dry_run,
+        reason: args.reason,
+        name: args.operator.unwrap_or_else(operator::account),
+    };
+    match args.area {
+        Area::Audit(args) => audit::command(args, &operator).await,
+        Area::User(args) => user::command(args, &operator).await,
+    }
+}

@@ -1,0 +1,170 @@
+//! Who runs a command, with what it reaches, and how it answers.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use comfy_table::Table;
+use serde::Serialize;
+
+use crate::bus;
+use crate::cli::settings;
+use crate::config::Config;
+use crate::domain::clock::SystemClock;
+use crate::store::Store;
+use crate::store::audit::Audit;
+
+/// How long somebody at a terminal waits for a server that does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Names and reasons are read by people, in a table.
+const MAX_CHARS: usize = 500;
+
+/// Who runs a command, and how they want it.
+pub struct Operator {
+    pub config: Config,
+    /// Answer with JSON.
+    pub json: bool,
+    /// What destroys was agreed to.
+    pub yes: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who, for the audit.
+    pub name: String,
+}
+
+impl Operator {
+    /// Postgres, which has answered.
+    ///
+    /// # Errors
+    /// When it does not within seconds.
+    pub async fn store(&self) -> anyhow::Result<Store> {
+        let settings = settings::store(&self.config.postgres);
+        let connecting = Store::connect(&settings, Arc::new(SystemClock));
+        let connected = tokio::time::timeout(PATIENCE, connecting).await;
+        let connected = connected.context("Postgres does not answer within 5 s")?;
+        connected.context("Postgres cannot be reached")
+    }
+
+    /// NATS, which has answered.
+    ///
+    /// # Errors
+    /// When it does not within seconds.
+    #[allow(dead_code, reason = "first used with the next commands")]
+    pub async fn nats(&self) -> anyhow::Result<bus::Client> {
+        let settings = settings::nats(&self.config.nats);
+        let connecting = bus::connect::connect(&settings, "admin");
+        let connected = tokio::time::timeout(PATIENCE, connecting).await;
+        let connected = connected.context("NATS does not answer within 5 s")?;
+        connected.context("NATS cannot be reached")
+    }
+
+    /// What the audit will say of a change of `target`, which is an id.
+    #[allow(dead_code, reason = "first used with the next commands")]
+    pub fn audit(&self, action: &'static str, target: impl ToString) -> Audit {
+        Audit {
+            operator: self.name.clone(),
+            action,
+            target: target.to_string(),
+            reason: self.reason.clone(),
+        }
+    }
+
+    /// Asks before `what` ("delete the conversation … with 3 messages") is done, which cannot be undone. With
+    /// `--dry-run` nothing will be, so nothing is asked.
+    ///
+    /// # Errors
+    /// Without a reason, without agreement, or where nobody can be asked.
+    #[allow(dead_code, reason = "first used with the next commands")]
+    pub fn confirm(&self, what: &str) -> anyhow::Result<()> {
+        if self.dry_run {
+            return Ok(());
+        }
+        if self.reason.is_none() {
+            bail!("This would {what}. Say why with --reason; nothing was changed.");
+        }
+        if self.yes {
+            return Ok(());
+        }
+        if !std::io::stdin().is_terminal() {
+            bail!(
+                "This would {what}, for good. Nobody can be asked here: say --yes, or try it with --dry-run. \
+                 Nothing was changed."
+            );
+        }
+        eprint!("This will {what}, for good. Type yes to go on: ");
+        std::io::stderr().flush()?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        match answer.trim() {
+            "yes" => Ok(()),
+            _ => bail!("Nothing was changed."),
+        }
+    }
+
+    /// Answers: `value` as one document of JSON for programs, else the table for people.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn answer(
+        &self,
+        value: &impl Serialize,
+        table: impl FnOnce() -> Table,
+    ) -> anyhow::Result<()> {
+        let text = match self.json {
+            true => serde_json::to_string_pretty(value)?,
+            false => table().to_string(),
+        };
+        line(&text)
+    }
+
+    /// Says what was done: `value` for programs, else the sentence for people.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    #[allow(dead_code, reason = "first used with the next commands")]
+    pub fn say(&self, value: &impl Serialize, sentence: &str) -> anyhow::Result<()> {
+        match self.json {
+            true => line(&serde_json::to_string(value)?),
+            false if self.dry_run => line(&format!("{sentence} (dry run: nothing was changed)")),
+            false => line(sentence),
+        }
+    }
+}
+
+/// A line of standard output.
+fn line(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout().lock(), "{text}").context("Standard output cannot be written to")
+}
+
+/// The account on this machine.
+pub fn account() -> String {
+    let named =
+        ["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let named = named.map(|name| name.trim().to_owned()).find(|name| !name.is_empty());
+    named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}
+
+/// A name, as a value of the command line.
+pub fn name(text: &str) -> Result<String, String> {
+    words(text)
+}
+
+/// A reason, as a value of the command line.
+pub fn reason(text: &str) -> Result<String, String> {
+    words(text)
+}
+
+fn words(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match () {
+        () if text.is_empty() => Err("must not be blank".to_owned()),
+        () if text.chars().count() > MAX_CHARS => {
+            Err(format!("has more than {MAX_CHARS} characters"))
+        }
+        () if text.chars().any(char::is_control) => Err("must be one line".to_owned()),
+        () => Ok(text.to_owned()),
+    }
+}
