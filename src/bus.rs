@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod connect;
+pub mod control;
 pub mod dead_letter;
 pub mod direct;
 pub mod error;

@@ -25,6 +25,7 @@ pub mod ahead;
 pub mod arrivals;
 pub mod auth;
 pub mod behind;
+pub mod control;
 pub mod conversations;
 pub mod delivery;
 pub mod error;

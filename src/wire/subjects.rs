@@ -14,6 +14,10 @@ pub const DEAD_STREAM: &str = "DEAD";
 pub const SIGNAL_ALL: &str = "signal.*.*";
 /// Core subject on which the persister tells how far Postgres is: the decimal `progress.last_seq`.
 pub const PROGRESS: &str = "progress.chat";
+/// What operators tell and ask every process.
+pub const CONTROL_ALL: &str = "control.*";
+const CONTROL: &str = "control.";
+const CONTROL_ANSWER: &str = "control.answer.";
 
 /// The events of one conversation.
 pub fn chat(conversation: ConversationId) -> String {
@@ -46,6 +50,26 @@ pub fn bucket_key(bucket: &str, key: &str) -> String {
 /// What one node is to tell its connections of others' coming and going; `node` is a token of its own choice.
 pub fn status(node: &str) -> String {
     format!("status.{node}")
+}
+
+/// What every process is told or asked to do.
+pub fn control(verb: &str) -> String {
+    format!("{CONTROL}{verb}")
+}
+
+/// The verb of a subject of [`control`].
+pub fn control_verb(subject: &str) -> Option<&str> {
+    subject.strip_prefix(CONTROL)
+}
+
+/// Where processes answer who asked; `question` is a token of the asker's own choice.
+pub fn control_answer(question: &str) -> String {
+    format!("{CONTROL_ANSWER}{question}")
+}
+
+/// Is it where somebody who asked hears answers?
+pub fn is_control_answer(subject: &str) -> bool {
+    subject.strip_prefix(CONTROL_ANSWER).is_some_and(|question| !question.is_empty())
 }
 
 /// The dead letters of one consumer.

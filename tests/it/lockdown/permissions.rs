@@ -7,6 +7,7 @@ use crate::harness::raw_nats::RawNats;
 use crate::harness::shipped::{Shipped, password};
 
 const LOG: &str = "chat.0a.00000000-0000-4000-8000-00000000000a";
+const ANSWER: &str = "control.answer.00000000000040008000000000000a";
 
 /// Who may publish to a subject; nobody else may.
 const PUBLISH: &[(&str, &[&str])] = &[
@@ -19,6 +20,9 @@ const PUBLISH: &[(&str, &[&str])] = &[
     ("dead.persist", &["persister", "messaging"]),
     ("dead.push", &["push", "messaging"]),
     ("dead.ingest.events", &["ingest", "messaging"]),
+    // What operators tell and ask every process, and the answers.
+    ("control.disconnect", &["operator"]),
+    (ANSWER, &["edge", "persister", "push", "ingest", "messaging"]),
     // What services say: in their own name.
     ("messaging.system.events.conversation.x", &["events"]),
     ("messaging.users.events.x", &["events"]),
@@ -103,6 +107,9 @@ const SUBSCRIBE: &[(&str, &[&str])] = &[
     ("signal.*.*", &["edge", "push", "messaging"]),
     ("status.*", &["edge", "messaging"]),
     ("progress.chat", &["edge", "push", "messaging"]),
+    ("control.*", &["edge", "persister", "push", "ingest", "messaging"]),
+    ("control.answer.*", &["operator"]),
+    ("control.>", &[]),
     ("messaging.api.>", &["ingest", "messaging"]),
     ("$SRV.PING", &["ingest", "messaging"]),
     ("chat.>", &[]),
