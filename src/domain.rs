@@ -17,4 +17,5 @@ pub mod reaction;
 pub mod receipt;
 pub mod schedule;
 pub mod service;
+pub mod standing;
 pub mod user;

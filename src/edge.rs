@@ -42,6 +42,7 @@ pub mod resume;
 pub mod rounds;
 pub mod schedule;
 pub mod signals;
+pub mod standing;
 pub mod start;
 pub mod ws;
 
@@ -83,6 +84,7 @@ pub struct Edge {
     pub store: Store,
     pub auth: auth::Authenticator,
     pub limits: limits::Limits,
+    pub standings: standing::Standings,
     pub hub: Arc<hub::Hub>,
     pub publisher: Publisher,
     /// The log on the connection for reads.

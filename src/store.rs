@@ -34,6 +34,7 @@ pub mod receipts;
 pub mod replay;
 pub mod scheduled;
 pub mod services;
+pub mod standing;
 pub mod users;
 
 use std::future::Future;

@@ -1,11 +1,11 @@
 //! What operators tell or ask every process at once: `control.<verb>`, at most once, never stored.
 //!
 //! Nothing rests on it: the truth is in Postgres, and a process that missed a call finds it there a little later.
-//! Whoever asks gives a subject under `control.answer.` of its own, and takes what arrives there until a deadline.
+//! Whoever asks gives a subject under `answer.control.` of its own, and takes what arrives there until a deadline.
 
 use std::time::Duration;
 
-use async_nats::{Client, Subject};
+use async_nats::{Client, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
@@ -33,11 +33,7 @@ impl Default for Patience {
     /// A process whose turn with the database is slow still gets its word in; 1,000 processes are what the account of
     /// `nats/` has connections for.
     fn default() -> Self {
-        Self {
-            deadline: Duration::from_secs(3),
-            quiet: Duration::from_millis(500),
-            answers: 1_000,
-        }
+        Self { deadline: Duration::from_secs(3), quiet: Duration::from_millis(500), answers: 1_000 }
     }
 }
 
@@ -66,32 +62,38 @@ impl Call {
     }
 }
 
-/// Hands every call to `receive`, one after the other, until the connection closes.
-///
-/// # Errors
-/// [`BusError::Unavailable`] when the subscription ends.
-pub async fn follow(client: &Client, mut receive: impl AsyncFnMut(Call)) -> Result<(), BusError> {
-    let mut calls = client.subscribe(subjects::CONTROL_ALL).await.map_err(BusError::unavailable)?;
-    while let Some(message) = calls.next().await {
-        let Some(verb) = subjects::control_verb(&message.subject) else { continue };
-        receive(Call {
-            verb: verb.to_owned(),
-            payload: message.payload,
-            answer_to: message.reply,
-            client: client.clone(),
-        })
-        .await;
-    }
-    Err(BusError::unavailable("the control subscription ended"))
+/// What this process is told and asked, in order.
+pub struct Calls {
+    arriving: Subscriber,
+    client: Client,
 }
 
-/// Tells every process something, and returns when the server has it.
-///
-/// # Errors
-/// [`BusError::Unavailable`] when the server cannot be reached.
-pub async fn tell(client: &Client, verb: &str, payload: Bytes) -> Result<(), BusError> {
-    client.publish(subjects::control(verb), payload).await.map_err(BusError::unavailable)?;
-    client.flush().await.map_err(BusError::unavailable)
+impl Calls {
+    /// Listens from now on. Connections that break come back by themselves, with it.
+    ///
+    /// # Errors
+    /// [`BusError::Unavailable`] when the connection is closed.
+    pub async fn listen(client: &Client) -> Result<Self, BusError> {
+        let arriving = client.subscribe(subjects::CONTROL_ALL).await;
+        Ok(Self { arriving: arriving.map_err(BusError::unavailable)?, client: client.clone() })
+    }
+
+    /// The next call.
+    ///
+    /// # Errors
+    /// [`BusError::Unavailable`] when the subscription has ended.
+    pub async fn next(&mut self) -> Result<Call, BusError> {
+        while let Some(message) = self.arriving.next().await {
+            let Some(verb) = subjects::control_verb(&message.subject) else { continue };
+            return Ok(Call {
+                verb: verb.to_owned(),
+                payload: message.payload,
+                answer_to: message.reply,
+                client: self.client.clone(),
+            });
+        }
+        Err(BusError::unavailable("the control subscription ended"))
+    }
 }
 
 /// Asks every process, and returns what they answered in time, in the order of arrival; nothing when nobody is there.

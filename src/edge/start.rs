@@ -37,10 +37,11 @@ use super::hub::ring::{self, Ring};
 use super::hub::{Fanout, Hub};
 use super::presence::keeper::Keeper;
 use super::presence::{self, Presence, announcer};
+use super::standing::{self, Standings};
 use super::ws::admission::Gate;
 use super::{
-    Edge, Settings, arrivals, auth, behind, delivery, freshness, http, limits, media, reads,
-    signals,
+    Edge, Settings, arrivals, auth, behind, control, delivery, freshness, http, limits, media,
+    reads, signals,
 };
 
 /// What the edge is built from.
@@ -147,6 +148,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
     let (persisted, persisted_seen) = watch::channel(progress.last_seq);
     let (arrivals, loader) =
         arrivals::arrivals(parts.store.clone(), parts.settings.max_conversations_per_user);
+    let standings = Standings::load(&parts.store).await.context("Postgres cannot be read")?;
     let (heads, asker) = freshness::heads(log.clone());
     let (reads, committer) = reads::reads(parts.store.clone(), parts.clock.clone());
     let presence = Arc::new(Presence::new(&parts.presence, parts.clock.clone()));
@@ -163,6 +165,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         gate: Gate::new(parts.settings.connects_per_second),
         auth: auth::Authenticator::new(&parts.auth).await?,
         limits: limits::Limits::new(parts.limits),
+        standings,
         hub: Arc::new(Hub::new(
             log.epoch(),
             Ring::new(parts.ring, tail_from),
@@ -244,6 +247,11 @@ impl Work {
                 stoppable(&soft, bus::statuses::follow(&edge.signals, node, deliver)).await
             }
         });
+        lifecycle.spawn_critical("control", {
+            let (last, edge) = (last.clone(), edge.clone());
+            async move { stoppable(&last, control::follow(&edge)).await }
+        });
+        lifecycle.spawn_critical("standings", standing::keep_current(edge.clone(), last.clone()));
         lifecycle.spawn_critical("outbox sweep", {
             let (edge, soft) = (edge.clone(), soft.clone());
             async move { edge.outbox.sweep(soft).await }

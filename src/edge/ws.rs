@@ -182,6 +182,7 @@ fn refusal_code(error: &ApiError) -> CloseCode {
     use crate::wire::error::Code;
     match error.code {
         Code::Unauthenticated => CloseCode::Unauthenticated,
+        Code::Forbidden => CloseCode::Revoked,
         Code::RateLimited => CloseCode::TooMany,
         Code::Unavailable | Code::Internal => CloseCode::Draining,
         _ => CloseCode::Malformed,

@@ -17,7 +17,7 @@ pub fn record(due: Due, now: Timestamp) -> Option<Record> {
     let Due { scheduled, ttl_seconds, msg_id, quoted, mentions } = due;
     let id = scheduled.id;
     if scheduled.state != State::Sending {
-        tracing::info!(%id, "a scheduled message is not sent: its sender has left the conversation");
+        tracing::info!(%id, "a scheduled message is not sent: its sender may not write there any more");
         return None;
     }
     let unreadable = |cause: &serde_json::Error| {

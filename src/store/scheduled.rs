@@ -10,6 +10,7 @@ use crate::domain::ids::{ConversationId, MessageId, UserId};
 use crate::domain::schedule::{MAX_SCHEDULED, State};
 
 use super::leadership::Leader;
+use super::standing::is_barred;
 use super::{Store, StoreError, execute, named, row, rows, signed};
 
 /// A message that is sent later.
@@ -195,7 +196,7 @@ impl Store {
 
 impl Leader {
     /// Takes what is due, the earliest first and `limit` at most: from here on it cannot be cancelled. Those whose sender
-    /// has left the conversation fail; they come back as well.
+    /// has left the conversation, or may not take part any more, fail; they come back as well.
     ///
     /// # Errors
     /// As every statement.
@@ -206,7 +207,9 @@ impl Leader {
         execute(&self.client, sql, &[&now]).await?;
         let sql = concat!(
             "WITH due AS MATERIALIZED (
-                 SELECT s.id, p.user_id IS NOT NULL AS is_there
+                 SELECT s.id, p.user_id IS NOT NULL AND NOT ",
+            is_barred!("s.sender_id", "$1"),
+            " AS is_there
                  FROM scheduled_messages s
                  LEFT JOIN conversation_participants p
                    ON p.conversation_id = s.conversation_id AND p.user_id = s.sender_id

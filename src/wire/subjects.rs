@@ -17,7 +17,7 @@ pub const PROGRESS: &str = "progress.chat";
 /// What operators tell and ask every process.
 pub const CONTROL_ALL: &str = "control.*";
 const CONTROL: &str = "control.";
-const CONTROL_ANSWER: &str = "control.answer.";
+const CONTROL_ANSWER: &str = "answer.control.";
 
 /// The events of one conversation.
 pub fn chat(conversation: ConversationId) -> String {

@@ -38,6 +38,7 @@ mod reactions;
 mod readme;
 mod rest;
 mod resume;
+mod safety;
 mod schedule;
 mod schemas;
 mod serve;

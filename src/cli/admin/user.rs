@@ -1,5 +1,7 @@
 //! `messaging admin user`: people. An action that needs more than a few lines has a file of its own.
 
+pub mod standing;
+
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -23,6 +25,14 @@ enum Action {
     List(List),
     /// One user, with figures.
     Show(One),
+    /// Keep a user out for a while: connections end at once, nothing is sent for them, nothing notifies them.
+    Suspend(standing::Suspend),
+    /// Keep a user out for good.
+    Ban(One),
+    /// Let a suspended or banned user in again.
+    Restore(One),
+    /// Close a user's connections; they may come back.
+    Disconnect(One),
 }
 
 #[derive(Debug, clap::Args)]
@@ -39,7 +49,7 @@ struct List {
 }
 
 #[derive(Debug, clap::Args)]
-struct One {
+pub struct One {
     /// The user's id.
     #[arg(value_name = "UUID")]
     user: Uuid,
@@ -50,6 +60,10 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
     match args.action {
         Action::List(args) => list(args, operator).await,
         Action::Show(args) => show(args, operator).await,
+        Action::Suspend(args) => standing::suspend(args, operator).await,
+        Action::Ban(args) => standing::ban(args, operator).await,
+        Action::Restore(args) => standing::restore(args, operator).await,
+        Action::Disconnect(args) => standing::disconnect(args, operator).await,
     }
 }
 
@@ -77,6 +91,9 @@ async fn show(args: One, operator: &Operator) -> anyhow::Result<ExitCode> {
     for (name, number) in figures(&found) {
         value[name] = json!(number);
     }
+    let decided = operator.store().await?.standing(args.user).await?;
+    value["standing"] = json!(decided.as_str());
+    value["suspendedUntil"] = json!(decided.until().map(|at| at.to_string()));
     operator.answer(&value, || {
         let user = &found.user;
         let text =
@@ -88,6 +105,8 @@ async fn show(args: One, operator: &Operator) -> anyhow::Result<ExitCode> {
             ("known since", time(user.created_at)),
             ("profile of", time(found.updated_at)),
             ("last seen", maybe_time(user.last_seen_at)),
+            ("standing", decided.as_str().to_owned()),
+            ("suspended until", maybe_time(decided.until())),
         ];
         lines.extend(figures(&found).map(|(name, number)| (name, number.to_string())));
         card(lines)

@@ -233,7 +233,7 @@ async fn answer(
         }
         _ => {
             // Not in the stack, because signed links come without a token.
-            let caller = edge.auth.authenticate_header(headers)?;
+            let caller = edge.caller_of(headers)?;
             edge.limits.request(caller.user_id)?;
             download::for_user(edge, asked, caller.user_id).await?
         }

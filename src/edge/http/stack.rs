@@ -53,13 +53,13 @@ pub async fn catch_panic(request: Request, next: Next) -> Response {
     }
 }
 
-/// Checks the token, then the caller's rate; a profile that is news is stored.
+/// Checks the token and that its user may take part, then the caller's rate; a profile that is news is stored.
 pub async fn authenticate(
     State(edge): State<Arc<Edge>>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let caller = edge.auth.authenticate_header(request.headers())?;
+    let caller = edge.caller_of(request.headers())?;
     edge.limits.request(caller.user_id)?;
     if edge.auth.is_news(&caller) && edge.arrivals.arrive(caller.arrival()).await.is_some() {
         edge.auth.remember(&caller);

@@ -87,7 +87,7 @@ async fn admit(
     token: &str,
     cursor: Option<&str>,
 ) -> Result<(Session, Start), ApiError> {
-    let caller = edge.auth.authenticate(token)?;
+    let caller = edge.caller(token)?;
     let start = resume::start(edge, cursor).await?;
     Ok((Session::admit(edge, caller, Protocol::Native, start).await?, start))
 }

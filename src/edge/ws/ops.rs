@@ -273,7 +273,7 @@ async fn follow(session: &mut Session, asked: SubscribePresence) -> Outcome {
 
 async fn refresh(session: &mut Session, asked: Refresh) -> Outcome {
     session.edge.limits.request(session.caller.user_id)?;
-    let fresh = session.edge.auth.authenticate(&asked.token)?;
+    let fresh = session.edge.caller(&asked.token)?;
     if fresh.user_id != session.caller.user_id {
         return Err(ApiError::new(Code::Forbidden, "the token is of another user"));
     }

@@ -87,6 +87,8 @@ impl Session {
         if edge.is_draining() {
             return Err(ApiError::unavailable());
         }
+        // The same for whoever was suspended since the token was checked.
+        edge.standings.check(caller.user_id, edge.clock.now())?;
         if admitted.needs_loading || caller.name.is_none() {
             let arrived = edge.arrivals.arrive(caller.arrival()).await;
             let arrived = arrived.ok_or_else(ApiError::unavailable)?;

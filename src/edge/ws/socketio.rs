@@ -172,7 +172,7 @@ async fn admit(
 ) -> Result<Introduced, ApiError> {
     let token = auth.token.as_deref().or(header_token);
     let token = token.ok_or_else(|| ApiError::new(Code::Unauthenticated, "a token is needed"))?;
-    let caller = edge.auth.authenticate(token)?;
+    let caller = edge.caller(token)?;
     let start = resume::start(edge, cursor(&auth)).await?;
     let session = Session::admit(edge, caller, Protocol::SocketIo, start).await?;
     let pid = auth.pid.filter(|_| matches!(start, Start::Since(_)));

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::domain::ids::{ConversationId, Seq, UserId};
 use crate::store::leadership::Leader;
+use crate::store::standing::is_barred;
 use crate::store::{StoreError, execute, named, rows, signed, unsigned};
 
 use super::{Read, columns, read_elsewhere};
@@ -31,6 +32,8 @@ pub enum Verdict {
     Blocked,
     /// Came to the conversation after the message.
     JoinedLater,
+    /// Is suspended or banned.
+    Barred,
 }
 
 impl Verdict {
@@ -43,13 +46,21 @@ impl Verdict {
             Self::Muted => "muted",
             Self::Blocked => "blocked",
             Self::JoinedLater => "joined_later",
+            Self::Barred => "barred",
         }
     }
 
     fn parse(name: &str) -> Option<Self> {
-        [Self::Alert, Self::Read, Self::Delivered, Self::Muted, Self::Blocked, Self::JoinedLater]
-            .into_iter()
-            .find(|verdict| verdict.as_str() == name)
+        let all = [
+            Self::Alert,
+            Self::Read,
+            Self::Delivered,
+            Self::Muted,
+            Self::Blocked,
+            Self::JoinedLater,
+            Self::Barred,
+        ];
+        all.into_iter().find(|verdict| verdict.as_str() == name)
     }
 }
 
@@ -73,7 +84,8 @@ WHERE EXISTS (SELECT FROM devices)
 
 /// Everybody with a device but the sender, and what speaks against an alert. What was deleted or has vanished has no rows,
 /// nor has what is in the log twice and in the table once. Whoever joined when is told as for receipts.
-const CANDIDATES: &str = "
+const CANDIDATES: &str = concat!(
+    "
 SELECT i.conversation_id, i.seq, p.user_id,
        CASE WHEN p.last_read_seq >= m.seq THEN 'read'
             WHEN p.delivered_seq >= m.seq THEN 'delivered'
@@ -85,6 +97,9 @@ SELECT i.conversation_id, i.seq, p.user_id,
                          WHERE (b.blocker_id = p.user_id AND b.blocked_id = m.sender_id)
                             OR (b.blocker_id = m.sender_id AND b.blocked_id = p.user_id))
             THEN 'blocked'
+            WHEN ",
+    is_barred!("p.user_id", "$3"),
+    " THEN 'barred'
             WHEN NOT (p.joined_seq BETWEEN 1 AND m.seq OR p.joined_at <= m.created_at) THEN 'joined_later'
             ELSE 'alert' END AS verdict
 FROM UNNEST($1::uuid[], $2::bigint[]) AS i(conversation_id, seq)
@@ -93,7 +108,8 @@ JOIN conversation_participants p ON p.conversation_id = i.conversation_id
 WHERE m.deleted_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > $3)
   AND p.user_id <> m.sender_id AND p.user_id > $4
   AND EXISTS (SELECT FROM devices d WHERE d.user_id = p.user_id)
-ORDER BY i.seq, p.user_id LIMIT $5";
+ORDER BY i.seq, p.user_id LIMIT $5"
+);
 
 /// A job for each device of each, unless the device has had it, or something newer of the conversation.
 const ALERT: &str = "

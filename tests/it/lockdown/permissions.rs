@@ -7,7 +7,7 @@ use crate::harness::raw_nats::RawNats;
 use crate::harness::shipped::{Shipped, password};
 
 const LOG: &str = "chat.0a.00000000-0000-4000-8000-00000000000a";
-const ANSWER: &str = "control.answer.00000000000040008000000000000a";
+const ANSWER: &str = "answer.control.00000000000040008000000000000a";
 
 /// Who may publish to a subject; nobody else may.
 const PUBLISH: &[(&str, &[&str])] = &[
@@ -108,8 +108,7 @@ const SUBSCRIBE: &[(&str, &[&str])] = &[
     ("status.*", &["edge", "messaging"]),
     ("progress.chat", &["edge", "push", "messaging"]),
     ("control.*", &["edge", "persister", "push", "ingest", "messaging"]),
-    ("control.answer.*", &["operator"]),
-    ("control.>", &[]),
+    ("answer.control.*", &["operator"]),
     ("messaging.api.>", &["ingest", "messaging"]),
     ("$SRV.PING", &["ingest", "messaging"]),
     ("chat.>", &[]),

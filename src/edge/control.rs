@@ -1,0 +1,65 @@
+//! What operators tell this node to do at once, and what they ask it.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bus::BusError;
+use crate::bus::control::{Call, Calls};
+use crate::wire::control::{Closed, DISCONNECT, OfUser, STANDING};
+use crate::wire::error::CloseCode;
+
+use super::Edge;
+
+/// Does what is told and answers what is asked, until the connection closes.
+///
+/// # Errors
+/// [`BusError::Unavailable`] when the subscription ends.
+pub async fn follow(edge: &Arc<Edge>) -> Result<(), BusError> {
+    let mut calls = Calls::listen(&edge.signals).await?;
+    loop {
+        answer(edge, calls.next().await?).await;
+    }
+}
+
+/// A new verb gets a line here and its types in [`crate::wire::control`]. Calls are dealt with one after the other, so each
+/// bounds its time.
+async fn answer(edge: &Arc<Edge>, call: Call) {
+    match call.verb.as_str() {
+        DISCONNECT => {
+            let Some(OfUser { user_id }) = read(&call) else { return };
+            let mut connections = 0;
+            edge.hub.registry().connections_of(user_id, |connection| {
+                connection.queue.close(CloseCode::Revoked);
+                connections += 1;
+            });
+            reply(&call, &closed(edge, connections)).await;
+        }
+        STANDING => match super::standing::refresh(edge).await {
+            Ok(connections) => reply(&call, &closed(edge, connections)).await,
+            // No answer tells the operator that this node does not know yet.
+            Err(cause) => tracing::warn!(%cause, "cannot read who is suspended or banned"),
+        },
+        // Other roles answer others, and so do later versions.
+        verb => tracing::debug!(verb, "not for an edge"),
+    }
+}
+
+fn closed(edge: &Edge, connections: u32) -> Closed {
+    Closed { process: edge.presence.process().to_string(), connections }
+}
+
+/// What the call is about; only operators may call, so what cannot be read is another version's.
+fn read<T: DeserializeOwned>(call: &Call) -> Option<T> {
+    serde_json::from_slice(&call.payload)
+        .inspect_err(|cause| tracing::warn!(verb = call.verb, %cause, "a call cannot be read"))
+        .ok()
+}
+
+async fn reply(call: &Call, body: &impl Serialize) {
+    match serde_json::to_vec(body) {
+        Ok(body) => call.answer(body.into()).await,
+        Err(cause) => tracing::error!(verb = call.verb, %cause, "an answer cannot be written"),
+    }
+}

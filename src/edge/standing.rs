@@ -1,0 +1,147 @@
+//! Who is suspended or banned, held in memory: it is asked for at every request and every connection.
+//!
+//! Read as a whole at the start, then what has changed: when an operator says so (`control.standing`), and every few seconds
+//! in case nobody was heard.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use foldhash::fast::RandomState;
+use jiff::{SignedDuration, Timestamp};
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::ids::UserId;
+use crate::domain::standing::Standing;
+use crate::store::{Store, StoreError};
+use crate::wire::error::{ApiError, CloseCode, Code};
+
+use super::Edge;
+use super::auth::Caller;
+
+/// A call that was not heard is made up for within this. One small query of each node.
+const REREAD: Duration = Duration::from_secs(5);
+/// What was committed late is found although newer changes were seen: no transaction of ours takes so long.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
+
+/// Those who are kept out. A row takes some 50 bytes: a million of them 50 MB.
+pub struct Standings {
+    barred: RwLock<HashMap<UserId, Standing, RandomState>>,
+    /// The database's time of the last reading; one reading at a time.
+    read_at: tokio::sync::Mutex<Timestamp>,
+}
+
+impl Standings {
+    /// Reads who is kept out now.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn load(store: &Store) -> Result<Self, StoreError> {
+        let standings =
+            Self { barred: RwLock::default(), read_at: tokio::sync::Mutex::new(Timestamp::MIN) };
+        standings.read(store).await?;
+        Ok(standings)
+    }
+
+    /// Takes in what has changed, and returns those who were dealt with and are kept out.
+    async fn read(&self, store: &Store) -> Result<Vec<UserId>, StoreError> {
+        let mut read_at = self.read_at.lock().await;
+        let since = (*read_at != Timestamp::MIN).then(|| *read_at - OVERLAP);
+        let (now, changed) = store.standings_since(since).await?;
+        *read_at = now;
+        let mut barred = self.barred.write();
+        for (user, standing) in &changed {
+            match standing {
+                Standing::Active => barred.remove(user),
+                _ => barred.insert(*user, *standing),
+            };
+        }
+        Ok(changed.into_iter().map(|(user, _)| user).collect())
+    }
+
+    /// May the user take part?
+    ///
+    /// # Errors
+    /// `forbidden`, with a sentence for the user.
+    pub fn check(&self, user: UserId, now: Timestamp) -> Result<(), ApiError> {
+        let standing = self.barred.read().get(&user).copied();
+        let Some(standing) = standing.filter(|standing| standing.is_barred(now)) else {
+            return Ok(());
+        };
+        let sentence = match standing {
+            Standing::Suspended { until: Some(until) } => {
+                format!("this account is suspended until {}", until.strftime("%Y-%m-%dT%H:%M:%SZ"))
+            }
+            Standing::Suspended { until: None } => "this account is suspended".to_owned(),
+            _ => "this account is banned".to_owned(),
+        };
+        Err(ApiError::new(Code::Forbidden, sentence))
+    }
+}
+
+impl Edge {
+    /// Checks a token, and that its user may take part.
+    ///
+    /// # Errors
+    /// `unauthenticated`, `forbidden` for who is suspended or banned.
+    pub fn caller(&self, token: &str) -> Result<Caller, ApiError> {
+        self.let_in(self.auth.authenticate(token)?)
+    }
+
+    /// The same for the token of an `Authorization` header.
+    ///
+    /// # Errors
+    /// As [`Self::caller`].
+    pub fn caller_of(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+        self.let_in(self.auth.authenticate_header(headers)?)
+    }
+
+    fn let_in(&self, caller: Caller) -> Result<Caller, ApiError> {
+        self.standings.check(caller.user_id, self.clock.now())?;
+        Ok(caller)
+    }
+}
+
+/// Reads what has changed and closes the connections of those who are kept out; returns how many.
+///
+/// # Errors
+/// As every statement.
+pub async fn refresh(edge: &Edge) -> Result<u32, StoreError> {
+    let changed = edge.standings.read(&edge.store).await?;
+    let now = edge.clock.now();
+    let mut closed = 0;
+    for user in changed {
+        if edge.standings.check(user, now).is_ok() {
+            continue;
+        }
+        edge.hub.registry().connections_of(user, |connection| {
+            connection.queue.close(CloseCode::Revoked);
+            closed += 1;
+        });
+    }
+    Ok(closed)
+}
+
+/// Reads again every few seconds, until cancelled.
+pub async fn keep_current(edge: Arc<Edge>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(REREAD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match refresh(&edge).await {
+            Ok(_) => told = false,
+            // Said once an outage; who was known before is still kept out.
+            Err(cause) if !told => {
+                tracing::warn!(%cause, "cannot read who is suspended or banned");
+                told = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
