@@ -12,6 +12,7 @@ pub mod media;
 pub mod membership;
 pub mod message;
 pub mod notifications;
+pub mod posting;
 pub mod presence;
 pub mod reaction;
 pub mod receipt;

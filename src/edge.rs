@@ -35,6 +35,7 @@ pub mod hub;
 pub mod limits;
 pub mod media;
 pub mod messages;
+pub mod posting;
 pub mod presence;
 pub mod reactions;
 pub mod reads;

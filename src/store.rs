@@ -9,12 +9,15 @@
 
 pub mod admin;
 pub mod audit;
+pub mod bans;
 pub mod connect;
 pub mod contacts;
 pub mod conversations;
+pub mod details;
 pub mod devices;
 pub mod error;
 pub mod expiry;
+pub mod joining;
 pub mod leadership;
 pub mod lists;
 pub mod markers;
@@ -26,6 +29,8 @@ pub mod notification_settings;
 pub mod outbox;
 pub mod own_view;
 pub mod participants;
+pub mod pins;
+pub mod posting;
 pub mod progress;
 pub mod projection;
 pub mod push;

@@ -3,6 +3,7 @@
 //! The types here mirror the published contract and hold no rules; they convert from and to [`crate::domain`].
 
 pub mod answers;
+pub mod communities;
 pub mod control;
 pub mod devices;
 pub mod error;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::ids::{ConversationId, Seq, UserId};
 use super::message::Message;
+use super::posting::Posting;
 use super::receipt::Status;
 
 /// Longest title, in characters.
@@ -150,6 +151,9 @@ pub struct Conversation {
     /// At most [`INLINE_PARTICIPANTS`], in the order they joined.
     pub participants: Vec<Participant>,
     pub participant_count: u32,
+    pub posting: Posting,
+    /// Whoever wants to join has to be let in by an admin.
+    pub join_approval: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -165,6 +169,8 @@ pub struct View {
     /// `None` while muted means until undone.
     pub muted_until: Option<Timestamp>,
     pub is_archived: bool,
+    /// How many wait to be let in; for admins, where that is asked for.
+    pub join_requests: Option<u32>,
     pub last_message: Option<Message>,
     /// How far the last message has come, where it is the viewer's own.
     pub last_message_status: Option<Status>,

@@ -17,7 +17,32 @@ pub enum Refused {
     TooMany { max: u32 },
     /// The person named is not in the conversation.
     NoSuchParticipant,
+    /// The person named may not come (back) in.
+    Banned,
+    /// The person named is the actor.
+    Oneself,
+    /// Nobody has asked to join under that name.
+    NoSuchRequest,
+    /// No more can wait to be let in.
+    TooManyRequests { max: u32 },
+    /// The person named is not banned.
+    NoSuchBan,
+    /// No more can be banned.
+    TooManyBans { max: u32 },
+    /// Only communities can be joined.
+    NotJoinable,
+    /// A message that was deleted.
+    Deleted,
+    /// No more messages can be pinned.
+    TooManyPins { max: u32 },
 }
+
+/// Messages that are pinned in a conversation at most.
+pub const MAX_PINS: u32 = 50;
+/// People who wait to be let in at most: more than admins look through, and 1 MB of rows.
+pub const MAX_JOIN_REQUESTS: u32 = 10_000;
+/// People who are banned from a conversation at most: 10 MB of rows.
+pub const MAX_BANS: u32 = 100_000;
 
 /// What a change needs to know of the conversation; read under the lock of its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +56,25 @@ pub struct State {
 /// May somebody with this role change title, description and avatar?
 pub fn may_edit_details(kind: ConversationType, role: Role) -> Result<(), Refused> {
     may_manage(kind, role)
+}
+
+/// May somebody with this role let in, refuse and ban people?
+pub fn may_moderate(kind: ConversationType, role: Role) -> Result<(), Refused> {
+    may_manage(kind, role)
+}
+
+/// May somebody with this role say that whoever joins has to be let in?
+pub fn may_ask_for_approval(kind: ConversationType, role: Role) -> Result<(), Refused> {
+    may_manage(kind, role)?;
+    if kind == ConversationType::Community { Ok(()) } else { Err(Refused::NotJoinable) }
+}
+
+/// May somebody with this role pin messages? In a direct conversation both may.
+pub fn may_pin(kind: ConversationType, role: Role) -> Result<(), Refused> {
+    match (kind, role) {
+        (ConversationType::Direct, _) | (_, Role::Admin) => Ok(()),
+        (_, Role::Member) => Err(Refused::AdminsOnly),
+    }
 }
 
 /// May somebody with this role add `new` people? `max` of 0 means no limit; it concerns groups only.
@@ -120,6 +164,20 @@ mod tests {
         assert_eq!(may_leave(direct, Role::Member), Err(Refused::Direct));
         assert_eq!(may_add(direct, Role::Admin, 1, 0), Err(Refused::Direct));
         assert_eq!(may_edit_details(ConversationType::Direct, Role::Admin), Err(Refused::Direct));
+    }
+
+    #[test]
+    fn both_pin_in_a_direct_conversation_and_admins_elsewhere() {
+        assert_eq!(may_pin(ConversationType::Direct, Role::Member), Ok(()));
+        assert_eq!(may_pin(ConversationType::Group, Role::Member), Err(Refused::AdminsOnly));
+        assert_eq!(may_pin(ConversationType::Community, Role::Admin), Ok(()));
+    }
+
+    #[test]
+    fn only_a_community_asks_for_approval() {
+        let asked = may_ask_for_approval(ConversationType::Group, Role::Admin);
+        assert_eq!(asked, Err(Refused::NotJoinable));
+        assert_eq!(may_ask_for_approval(ConversationType::Community, Role::Admin), Ok(()));
     }
 
     #[test]

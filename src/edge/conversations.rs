@@ -3,14 +3,18 @@
 //! Each change commits with its announcement; [`crate::outbox`] hands that to the log before the answer, so that who
 //! asked hears of it on their other devices at about the same time.
 
+pub mod bans;
 pub mod contexts;
 pub mod history;
+pub mod joining;
+pub mod pins;
 
 use uuid::Uuid;
 
 use crate::domain::conversation::{Conversation, ConversationType, Role, View, direct_key};
-use crate::domain::ids::{ConversationId, UserId};
-use crate::store::conversations::{About, Details, NewConversation};
+use crate::domain::ids::{ConversationId, MessageId, UserId};
+use crate::store::conversations::{About, NewConversation};
+use crate::store::details::Details;
 use crate::store::lists::{Filter, From, Listing};
 use crate::store::outbox::OutboxEvent;
 use crate::store::own_view::OwnChange;
@@ -18,7 +22,8 @@ use crate::store::participants::{ParticipantKey, ParticipantPage};
 use crate::wire::error::{ApiError, Code};
 use crate::wire::event::{Change, ConversationUpdated, EventKind};
 use crate::wire::objects::SharedConversation;
-use crate::wire::requests::conversations::{CreateConversation, PatchConversation};
+use crate::wire::requests::conversations::CreateConversation;
+use crate::wire::requests::settings::PatchConversation;
 
 use super::auth::Caller;
 use super::error::{change as change_error, store as store_error};
@@ -114,7 +119,7 @@ pub async fn list(
     edge.store.list(caller.user_id, filter, from, limit, now).await.map_err(store_error)
 }
 
-/// Changes title, description and avatar.
+/// Changes title, description and avatar, and who may write and join.
 ///
 /// # Errors
 /// `invalid`, `not_a_participant`, `forbidden` for members, `conflict` in a direct conversation.
@@ -125,12 +130,17 @@ pub async fn patch(
     request: PatchConversation,
 ) -> Result<View, ApiError> {
     let valid = request.validate()?;
+    // One event for both: it carries the conversation, and what else is new in it.
+    let change = if valid.changes_settings() { Change::Settings } else { Change::Title };
     let details = Details {
         title: valid.title,
         description: valid.description,
         avatar_url: valid.avatar_url,
+        posting_policy: valid.posting_policy,
+        slow_mode_seconds: valid.slow_mode_seconds,
+        join_approval: valid.join_approval,
     };
-    let announced = |after: &Conversation| event(edge, Change::Title, caller, &[], after);
+    let announced = |after: &Conversation| event(edge, change, caller, &[], after);
     edge.store
         .set_details(id, caller.user_id, &details, edge.clock.now(), announced)
         .await
@@ -255,19 +265,6 @@ pub async fn set_role(
     changed(edge, caller, id).await
 }
 
-/// Joins a community; joining twice is harmless.
-///
-/// # Errors
-/// `not_a_participant` for everything that cannot be joined, existing or not.
-pub async fn join(edge: &Edge, caller: &Caller, id: ConversationId) -> Result<View, ApiError> {
-    freshness::conversation(edge, id).await;
-    let who = [caller.user_id];
-    let announced =
-        |after: &Conversation| event(edge, Change::ParticipantsAdded, caller, &who, after);
-    edge.store.join(id, caller.user_id, edge.clock.now(), announced).await.map_err(change_error)?;
-    changed(edge, caller, id).await
-}
-
 /// What the log learns of a change.
 ///
 /// Who is online is what was true at that moment: clients that are connected show what they get.
@@ -278,6 +275,18 @@ fn event(
     user_ids: &[UserId],
     after: &Conversation,
 ) -> OutboxEvent {
+    event_of(edge, change, actor, user_ids, None, after)
+}
+
+/// The same of a change that concerns a message.
+fn event_of(
+    edge: &Edge,
+    change: Change,
+    actor: &Caller,
+    user_ids: &[UserId],
+    message_id: Option<MessageId>,
+    after: &Conversation,
+) -> OutboxEvent {
     let mut conversation = SharedConversation::from(after.clone());
     edge.presence.mark(&mut conversation.participants);
     let update = ConversationUpdated {
@@ -285,6 +294,7 @@ fn event(
         change,
         actor_id: actor.user_id,
         user_ids: user_ids.to_vec(),
+        message_id,
         conversation,
     };
     let payload = serde_json::to_string(&update).expect("text, numbers and lists of them are JSON");

@@ -65,6 +65,31 @@ pub fn refused(why: Refused) -> ApiError {
         Refused::NoSuchParticipant => {
             ApiError::new(Code::NotFound, "this person is not in the conversation")
         }
+        Refused::Banned => ApiError::new(
+            Code::Forbidden,
+            "somebody who is banned from the conversation does not come in; an admin can lift the ban",
+        ),
+        Refused::Oneself => {
+            ApiError::new(Code::Conflict, "this is for others; to go, leave the conversation")
+        }
+        Refused::NoSuchRequest => {
+            ApiError::new(Code::NotFound, "this person has not asked to join")
+        }
+        Refused::TooManyRequests { max } => {
+            ApiError::new(Code::Conflict, format!("{max} people wait to be let in already"))
+        }
+        Refused::NoSuchBan => ApiError::new(Code::NotFound, "this person is not banned"),
+        Refused::TooManyBans { max } => {
+            ApiError::new(Code::Conflict, format!("{max} people are banned already"))
+        }
+        Refused::NotJoinable => ApiError::new(
+            Code::Conflict,
+            "only communities can be joined, with approval or without",
+        ),
+        Refused::Deleted => ApiError::new(Code::Conflict, "the message was deleted"),
+        Refused::TooManyPins { max } => {
+            ApiError::new(Code::Conflict, format!("{max} messages are pinned already"))
+        }
     }
 }
 

@@ -9,10 +9,12 @@ mod conversations;
 mod devices;
 mod docs;
 mod extract;
+mod joining;
 mod media;
 mod messages;
 pub mod operators;
 mod participants;
+mod pins;
 mod presence;
 mod reactions;
 mod scheduled;
@@ -64,6 +66,7 @@ fn participants_api() -> OpenApiRouter<Arc<Edge>> {
         .merge(conversation_routes())
         .merge(context_routes())
         .merge(participant_routes())
+        .merge(community_routes())
         .merge(message_routes())
         .merge(device_routes())
         .merge(media_routes())
@@ -95,9 +98,22 @@ fn participant_routes() -> OpenApiRouter<Arc<Edge>> {
     OpenApiRouter::new()
         .routes(routes!(p::list, p::add))
         .routes(routes!(p::remove, p::set_role))
-        .routes(routes!(p::join))
         .routes(routes!(p::leave))
         .routes(routes!(presence::get))
+}
+
+/// Who comes into a community and who may not, and what is pinned.
+fn community_routes() -> OpenApiRouter<Arc<Edge>> {
+    use joining as j;
+    OpenApiRouter::new()
+        .routes(routes!(j::join))
+        .routes(routes!(j::requests))
+        .routes(routes!(j::approve))
+        .routes(routes!(j::drop))
+        .routes(routes!(j::list_bans))
+        .routes(routes!(j::ban, j::lift_ban))
+        .routes(routes!(pins::list))
+        .routes(routes!(pins::pin, pins::unpin))
 }
 
 fn device_routes() -> OpenApiRouter<Arc<Edge>> {

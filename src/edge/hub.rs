@@ -18,14 +18,16 @@ use crate::wire::error::CloseCode;
 pub mod event;
 pub mod frames;
 pub mod held;
+pub mod posting;
 pub mod queue;
 pub mod registry;
 pub mod replay;
 pub mod ring;
 
-use event::Event;
+use event::{Event, Origin, Ruling};
 use frames::Shared;
 use held::Held;
+use posting::Restricted;
 use queue::{Awake, Pushed, Queue};
 use registry::{Admitted, Connection, Registry};
 use ring::{Ring, Span};
@@ -41,6 +43,7 @@ pub struct Hub {
     ring: RwLock<Ring>,
     awake: Awake,
     held: Held,
+    restricted: Restricted,
     clock: SharedClock,
     metrics: Arc<Metrics>,
 }
@@ -53,6 +56,7 @@ impl Hub {
             ring: RwLock::new(ring),
             awake: Awake::default(),
             held: Held::default(),
+            restricted: Restricted::default(),
             clock,
             metrics,
         }
@@ -92,6 +96,11 @@ impl Hub {
     /// Who is connected and hears what.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Where not everybody may write at any time.
+    pub fn restricted(&self) -> &Restricted {
+        &self.restricted
     }
 
     /// Adds a connection; the oldest of its user gives way when there are more than `max`.
@@ -175,6 +184,7 @@ impl Hub {
         let (origin, membership) = (event.origin, event.membership.clone());
         let gained = membership.iter().filter(|m| m.gained).flat_map(|m| &m.users);
         gained.for_each(|user| self.registry.gained(*user, origin.conversation));
+        self.mind(&event);
         let Some(mut event) = self.ring.write().push(event) else { return };
         if event.expires_at.is_some() {
             // It may have taken long to get here.
@@ -192,6 +202,22 @@ impl Hub {
         });
         let lost = membership.iter().filter(|m| !m.gained).flat_map(|m| &m.users);
         lost.for_each(|user| self.registry.lost(*user, origin.conversation));
+    }
+
+    /// Keeps up what sends are checked against.
+    fn mind(&self, event: &Event) {
+        let Origin { conversation, sender, stored_at, .. } = event.origin;
+        if let Some(sender) = sender {
+            self.restricted.wrote(conversation, sender, event.id, stored_at);
+        }
+        match event.ruling.as_deref() {
+            Some(Ruling::Posting(posting)) => self.restricted.set(conversation, *posting),
+            Some(Ruling::Roles(users)) => self.restricted.roles_changed(conversation, users),
+            None => {}
+        }
+        if let Some(membership) = event.membership.as_deref() {
+            self.restricted.roles_changed(conversation, &membership.users);
+        }
     }
 
     fn count(&self, pushed: Pushed) {

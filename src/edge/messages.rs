@@ -95,10 +95,11 @@ pub async fn edit(
     content: String,
 ) -> Result<objects::Message, ApiError> {
     edge.limits.message(caller.user_id)?;
-    let Current { mut message, .. } = current(edge, caller.user_id, id).await?;
+    let Current { mut message, role, .. } = current(edge, caller.user_id, id).await?;
     let now = edge.clock.now();
     may_edit(&message, caller.user_id, now, edge.settings.edit_window).map_err(refused)?;
     validate_content(message.kind, &content, edge.settings.max_content_chars)?;
+    super::posting::check_edit(edge, message.conversation_id, role)?;
     message.content = content;
     message.edited_at = Some(now);
     message.updated_at = now;

@@ -41,7 +41,7 @@ use super::standing::{self, Standings};
 use super::ws::admission::Gate;
 use super::{
     Edge, Settings, arrivals, auth, behind, control, delivery, freshness, http, limits, media,
-    reads, signals,
+    posting, reads, signals,
 };
 
 /// What the edge is built from.
@@ -159,6 +159,13 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
     );
     let keeper =
         Keeper { presence: presence.clone(), bucket, edge_ttl, metrics: parts.metrics.clone() };
+    let hub = Arc::new(Hub::new(
+        log.epoch(),
+        Ring::new(parts.ring, tail_from),
+        parts.clock.clone(),
+        parts.metrics.clone(),
+    ));
+    posting::load(&parts.store, &hub).await.context("Postgres cannot be read")?;
     let outbox = Outbox::new(parts.store.clone(), publisher.clone(), parts.clock.clone());
     let edge = Arc::new(Edge {
         replays: Semaphore::new(parts.settings.max_replays),
@@ -166,12 +173,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         auth: auth::Authenticator::new(&parts.auth).await?,
         limits: limits::Limits::new(parts.limits),
         standings,
-        hub: Arc::new(Hub::new(
-            log.epoch(),
-            Ring::new(parts.ring, tail_from),
-            parts.clock.clone(),
-            parts.metrics.clone(),
-        )),
+        hub,
         settings: parts.settings,
         store: parts.store,
         publisher,

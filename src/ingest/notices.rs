@@ -67,8 +67,16 @@ pub fn event(
     after: &Conversation,
 ) -> OutboxEvent {
     let conversation = SharedConversation::from(after.clone());
-    let update =
-        ConversationUpdated { conversation_id: after.id, change, actor_id, user_ids, conversation };
+    let conversation_id = after.id;
+    let message_id = None;
+    let update = ConversationUpdated {
+        conversation_id,
+        change,
+        actor_id,
+        user_ids,
+        message_id,
+        conversation,
+    };
     let payload = serde_json::to_string(&update).expect("text, numbers and lists of them are JSON");
     OutboxEvent { event: EventKind::ConversationUpdated.as_str(), payload }
 }

@@ -13,8 +13,9 @@ use crate::domain::conversation::{
     Context, ContextType, Conversation, ConversationType, INLINE_PARTICIPANTS, Role, View,
 };
 use crate::domain::ids::{ConversationId, UserId};
-use crate::domain::membership::{self, Refused};
+use crate::domain::membership::Refused;
 use crate::domain::message::Message;
+use crate::domain::posting::{Posting, PostingPolicy};
 use crate::domain::receipt::Status;
 
 use super::outbox::OutboxEvent;
@@ -70,19 +71,11 @@ pub struct Opened {
     pub created: bool,
 }
 
-/// New details; the outer `None` leaves a field, the inner one clears it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Details {
-    pub title: Option<Option<String>>,
-    pub description: Option<Option<String>>,
-    pub avatar_url: Option<Option<String>>,
-}
-
 /// What [`shared`] reads; the tables are `c` and `x`.
 macro_rules! conversation_columns {
     () => {
         "c.id, c.type, c.title, c.description, c.avatar_url, c.creator_id, c.context_type, c.context_id, \
-         c.participant_count, c.created_at, c.updated_at, x.owner_id AS x_owner_id, \
+         c.participant_count, c.posting_policy, c.slow_mode_seconds, c.join_approval, c.created_at, c.updated_at, x.owner_id AS x_owner_id, \
          COALESCE(x.title, c.context_title) AS x_title, x.image_url AS x_image_url, x.url AS x_url"
     };
 }
@@ -115,9 +108,17 @@ fn shared(row: &Row) -> Result<Conversation, StoreError> {
         context,
         participants: Vec::new(),
         participant_count: participant_count.unsigned_abs(),
+        posting: posting(row)?,
+        join_approval: row.try_get("join_approval")?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
     })
+}
+
+pub(super) fn posting(row: &Row) -> Result<Posting, StoreError> {
+    let slow_mode: i32 = row.try_get("slow_mode_seconds")?;
+    let policy = named(row, "posting_policy", PostingPolicy::parse)?;
+    Ok(Posting { policy, slow_mode_seconds: slow_mode.unsigned_abs() })
 }
 
 /// Conversations with their first participants.
@@ -156,7 +157,10 @@ pub(super) async fn views(
 ) -> Result<Vec<View>, StoreError> {
     let sql = "SELECT c.id, c.last_message_seq, c.last_message_at,
                       GREATEST(c.message_count - p.last_read_counter, 0) AS unread_count,
-                      p.role, p.is_pinned, p.is_muted, p.muted_until, p.is_archived
+                      p.role, p.is_pinned, p.is_muted, p.muted_until, p.is_archived,
+                      CASE WHEN c.join_approval AND p.role = 'admin' THEN
+                          (SELECT count(*) FROM conversation_join_requests r WHERE r.conversation_id = c.id)
+                      END AS join_requests
                FROM conversation_participants p JOIN conversations c ON c.id = p.conversation_id
                WHERE p.user_id = $1 AND p.conversation_id = ANY($2)";
     let params: [&(dyn ToSql + Sync); 2] = [&user, &ids];
@@ -200,6 +204,7 @@ fn view(
     now: Timestamp,
 ) -> Result<View, StoreError> {
     let muted_until: Option<Timestamp> = row.try_get("muted_until")?;
+    let join_requests: Option<i64> = row.try_get("join_requests")?;
     let is_muted = row.try_get("is_muted")? && muted_until.is_none_or(|until| until > now);
     Ok(View {
         conversation,
@@ -209,6 +214,7 @@ fn view(
         is_muted,
         muted_until: muted_until.filter(|_| is_muted),
         is_archived: row.try_get("is_archived")?,
+        join_requests: join_requests.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
         last_message,
         last_message_status: None,
         last_message_at: row.try_get("last_message_at")?,
@@ -303,47 +309,6 @@ impl Store {
             participants::insert(&tx, new.id, &new.others, Role::Member, now).await?;
             participants::announce_and_commit(tx, new.id, now, event).await?;
             Ok(Opened { id: new.id, created: true })
-        })
-        .await
-    }
-
-    /// Changes title, description and avatar on behalf of an admin.
-    pub async fn set_details(
-        &self,
-        conversation: ConversationId,
-        actor: UserId,
-        details: &Details,
-        now: Timestamp,
-        event: impl FnOnce(&Conversation) -> OutboxEvent,
-    ) -> Result<(), ChangeError> {
-        self.changing(async {
-            let mut client = self.client().await?;
-            let tx = client.transaction().await.map_err(StoreError::from)?;
-            let (kind, _, role) = participants::lock_as(&tx, conversation, actor).await?;
-            membership::may_edit_details(kind, role)?;
-            let sql = "UPDATE conversations SET
-                           title = CASE WHEN $2 THEN $3 ELSE title END,
-                           description = CASE WHEN $4 THEN $5 ELSE description END,
-                           avatar_url = CASE WHEN $6 THEN $7 ELSE avatar_url END,
-                           updated_at = $8
-                       WHERE id = $1";
-            let Details { title, description, avatar_url } = details;
-            execute(
-                &tx,
-                sql,
-                &[
-                    &conversation,
-                    &title.is_some(),
-                    &title.as_ref().and_then(Option::as_deref),
-                    &description.is_some(),
-                    &description.as_ref().and_then(Option::as_deref),
-                    &avatar_url.is_some(),
-                    &avatar_url.as_ref().and_then(Option::as_deref),
-                    &now,
-                ],
-            )
-            .await?;
-            participants::announce_and_commit(tx, conversation, now, event).await
         })
         .await
     }

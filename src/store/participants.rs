@@ -10,7 +10,7 @@ use crate::domain::membership::{self, Refused, State};
 
 use super::conversations::{self, ChangeError};
 use super::outbox::{self, OutboxEvent};
-use super::{Store, StoreError, execute, named, row, rows, signed, unsigned, users};
+use super::{Store, StoreError, bans, execute, joining, named, row, rows, signed, unsigned, users};
 
 /// What somebody is in a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,22 +96,26 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// A conversation whose row is locked, and the actor's role in it.
-struct Locked {
-    kind: ConversationType,
-    participants: u32,
+/// A conversation whose row is locked.
+pub(super) struct Locked {
+    pub kind: ConversationType,
+    pub participants: u32,
+    pub join_approval: bool,
 }
 
-async fn lock(
+/// Locks the row of a conversation, if there is one.
+pub(super) async fn lock(
     tx: &Transaction<'_>,
     conversation: ConversationId,
 ) -> Result<Option<Locked>, StoreError> {
-    let sql = "SELECT type, participant_count FROM conversations WHERE id = $1 FOR UPDATE";
+    let sql =
+        "SELECT type, participant_count, join_approval FROM conversations WHERE id = $1 FOR UPDATE";
     let Some(row) = row(tx, sql, &[&conversation]).await? else { return Ok(None) };
     let participants: i32 = row.try_get("participant_count")?;
     Ok(Some(Locked {
         kind: named(&row, "type", ConversationType::parse)?,
         participants: participants.unsigned_abs(),
+        join_approval: row.try_get("join_approval")?,
     }))
 }
 
@@ -126,7 +130,8 @@ pub(super) async fn lock_as(
     Ok((locked.kind, locked.participants, role))
 }
 
-async fn role_of(
+/// What somebody is in a conversation; `None` for nothing.
+pub(super) async fn role_of(
     client: &impl GenericClient,
     conversation: ConversationId,
     user: UserId,
@@ -147,7 +152,8 @@ async fn has_other_admin(
     row(tx, sql, &[&conversation, &user]).await?.map_or(Ok(false), |row| Ok(row.try_get("other")?))
 }
 
-async fn count_change(
+/// So many people more, or fewer.
+pub(super) async fn count_change(
     tx: &Transaction<'_>,
     conversation: ConversationId,
     by: i32,
@@ -159,7 +165,8 @@ async fn count_change(
     Ok(())
 }
 
-async fn remove(
+/// Takes somebody out.
+pub(super) async fn remove(
     tx: &Transaction<'_>,
     conversation: ConversationId,
     user: UserId,
@@ -283,6 +290,10 @@ impl Store {
             if new.is_empty() {
                 return Ok(new);
             }
+            if bans::any(&tx, conversation, &new).await? {
+                return Err(Refused::Banned.into());
+            }
+            joining::forget(&tx, conversation, &new).await?;
             users::ensure_stubs(&tx, &new).await?;
             insert(&tx, conversation, &new, Role::Member, now).await?;
             count_change(&tx, conversation, i32::try_from(count).unwrap_or(i32::MAX), now).await?;
@@ -343,31 +354,6 @@ impl Store {
                        WHERE conversation_id = $1 AND user_id = $2";
             execute(&tx, sql, &[&conversation, &user, &to.as_str()]).await?;
             count_change(&tx, conversation, 0, now).await?;
-            announce_and_commit(tx, conversation, now, event).await?;
-            Ok(true)
-        })
-        .await
-    }
-
-    /// Joins a community. `false` if the user was in it already.
-    pub async fn join(
-        &self,
-        conversation: ConversationId,
-        user: UserId,
-        now: Timestamp,
-        event: impl FnOnce(&Conversation) -> OutboxEvent,
-    ) -> Result<bool, ChangeError> {
-        self.changing(async {
-            let mut client = self.client().await?;
-            let tx = client.transaction().await.map_err(StoreError::from)?;
-            let locked = lock(&tx, conversation).await?.ok_or(Refused::NotAParticipant)?;
-            if role_of(&tx, conversation, user).await?.is_some() {
-                return Ok(false);
-            }
-            membership::may_join(locked.kind)?;
-            users::ensure_stubs(&tx, &[user]).await?;
-            insert(&tx, conversation, &[user], Role::Member, now).await?;
-            count_change(&tx, conversation, 1, now).await?;
             announce_and_commit(tx, conversation, now, event).await?;
             Ok(true)
         })

@@ -196,7 +196,8 @@ impl Store {
 
 impl Leader {
     /// Takes what is due, the earliest first and `limit` at most: from here on it cannot be cancelled. Those whose sender
-    /// has left the conversation, or may not take part any more, fail; they come back as well.
+    /// has left the conversation, or may not take part or not write there when they like any more, fail; they come back
+    /// as well.
     ///
     /// # Errors
     /// As every statement.
@@ -207,10 +208,12 @@ impl Leader {
         execute(&self.client, sql, &[&now]).await?;
         let sql = concat!(
             "WITH due AS MATERIALIZED (
-                 SELECT s.id, p.user_id IS NOT NULL AND NOT ",
+                 SELECT s.id, p.user_id IS NOT NULL AND (p.role = 'admin'
+                     OR (c.posting_policy = 'everyone' AND c.slow_mode_seconds = 0)) AND NOT ",
             is_barred!("s.sender_id", "$1"),
             " AS is_there
                  FROM scheduled_messages s
+                 LEFT JOIN conversations c ON c.id = s.conversation_id
                  LEFT JOIN conversation_participants p
                    ON p.conversation_id = s.conversation_id AND p.user_id = s.sender_id
                  WHERE s.state IN ('waiting', 'sending') AND s.send_at <= $1

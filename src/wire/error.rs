@@ -150,6 +150,13 @@ impl ApiError {
         error
     }
 
+    /// As [`Self::rate_limited`], with what else is to be said.
+    pub fn too_soon(detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
+        let mut error = Self::new(Code::RateLimited, detail);
+        error.retry_after = Some(retry_after);
+        error
+    }
+
     /// The body of an `application/problem+json` answer (RFC 9457), under the code's own status or one that says in HTTP
     /// what the protocol's codes cannot.
     pub fn problem_with(&self, status: u16) -> Problem<'_> {
@@ -180,6 +187,11 @@ impl FieldErrors {
         message: impl Into<Cow<'static, str>>,
     ) {
         self.0.push(FieldError { field: field.into(), message: message.into() });
+    }
+
+    /// Is nothing wrong so far?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// `Ok` if nothing was wrong.

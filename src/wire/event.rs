@@ -86,6 +86,14 @@ pub enum Change {
     ParticipantsRemoved,
     Role,
     Context,
+    /// Who may write, how often, and who may join.
+    Settings,
+    MessagePinned,
+    MessageUnpinned,
+    /// Somebody wants to join, wants it no more, or was refused; told to admins, and to whom it concerns.
+    JoinRequested,
+    JoinCancelled,
+    JoinRejected,
     /// The user's own view, changed on another device.
     Pin,
     Mute,
@@ -105,6 +113,10 @@ pub struct ConversationUpdated {
     /// Those who were added, removed or given a role; for `created`, all first participants.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub user_ids: Vec<UserId>,
+    /// The message that was pinned or unpinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "MessageId")]
+    pub message_id: Option<MessageId>,
     pub conversation: SharedConversation,
 }
 

@@ -180,6 +180,32 @@ pub struct OwnRead {
     pub conversation: ReadSoFar,
 }
 
+/// `conversationUpdated` of who waits to be let in; to admins, and a refusal to whom it concerns.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct JoinChange {
+    pub conversation_id: ConversationId,
+    pub change: Change,
+    /// Who asked, or answered.
+    pub actor_id: UserId,
+    /// Who wants to join.
+    pub user_ids: Vec<UserId>,
+    pub conversation: JoinQueue,
+}
+
+/// How many wait.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct JoinQueue {
+    pub id: ConversationId,
+    /// For admins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub join_request_count: Option<u32>,
+}
+
 /// How far a user has read.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -44,6 +44,8 @@ words! {
     ContextType: ["event", "business", "listing", "general"];
     /// What somebody may do in a conversation.
     Role: ["member", "admin"];
+    /// Who writes in a conversation.
+    PostingPolicy: ["everyone", "admins"];
     /// What a device runs on.
     Platform: ["android", "ios", "web"];
     /// How far a message of one's own is.
@@ -53,7 +55,7 @@ words! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{conversation, message, receipt};
+    use crate::domain::{conversation, message, posting, receipt};
 
     #[test]
     fn the_words_are_those_of_the_rules() {
@@ -72,6 +74,10 @@ mod tests {
         }
         for word in Role::WORDS {
             assert_eq!(conversation::Role::parse(word).map(|role| role.as_str()), Some(*word));
+        }
+        for word in PostingPolicy::WORDS {
+            let read = posting::PostingPolicy::parse(word);
+            assert_eq!(read.map(|policy| policy.as_str()), Some(*word));
         }
         use receipt::Status::{Delivered, Read, Sent};
         for (status, word) in [Sent, Delivered, Read].iter().zip(MessageStatus::WORDS) {

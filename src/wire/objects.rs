@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::domain;
 use crate::domain::conversation::{ContextType, ConversationType, Role};
 use crate::domain::message::MessageType;
+use crate::domain::posting::PostingPolicy;
 
 use super::{names, time};
 
@@ -270,12 +271,27 @@ pub struct SharedConversation {
     pub context: Option<Context>,
     pub participants: Vec<Participant>,
     pub participant_count: u32,
+    /// Who writes; with `admins` members read and react.
+    #[serde(default = "everyone")]
+    #[schemars(with = "names::PostingPolicy")]
+    pub posting_policy: String,
+    /// Between two messages of a member; 0 is no limit.
+    #[serde(default)]
+    pub slow_mode_seconds: u32,
+    /// Whoever wants to join has to be let in by an admin.
+    #[serde(default)]
+    pub join_approval: bool,
     #[serde(with = "time")]
     #[schemars(with = "time::Time")]
     pub created_at: Timestamp,
     #[serde(with = "time")]
     #[schemars(with = "time::Time")]
     pub updated_at: Timestamp,
+}
+
+/// What an event says that was written before there was a choice.
+fn everyone() -> String {
+    PostingPolicy::Everyone.as_str().to_owned()
 }
 
 /// A conversation as one user sees it.
@@ -294,6 +310,10 @@ pub struct Conversation {
     #[schemars(with = "Option<time::Time>")]
     pub muted_until: Option<Timestamp>,
     pub is_archived: bool,
+    /// How many wait to be let in; for admins of a conversation that asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub join_request_count: Option<u32>,
     pub last_message: Option<Message>,
     #[serde(with = "time::option")]
     #[schemars(with = "Option<time::Time>")]
@@ -380,6 +400,9 @@ impl From<domain::conversation::Conversation> for SharedConversation {
             context: c.context.map(Context::from),
             participants: c.participants.into_iter().map(Participant::from).collect(),
             participant_count: c.participant_count,
+            posting_policy: PostingPolicy::as_str(c.posting.policy).to_owned(),
+            slow_mode_seconds: c.posting.slow_mode_seconds,
+            join_approval: c.join_approval,
             created_at: c.created_at,
             updated_at: c.updated_at,
         }
@@ -397,6 +420,7 @@ impl From<domain::conversation::View> for Conversation {
             is_muted: view.is_muted,
             muted_until: view.muted_until,
             is_archived: view.is_archived,
+            join_request_count: view.join_requests,
             last_message: view.last_message.map(|message| Message {
                 status: view.last_message_status.map(|status| status.as_str().to_owned()),
                 ..message.into()

@@ -4,6 +4,7 @@
 //! problem field by field.
 
 pub mod conversations;
+pub mod settings;
 
 use std::collections::HashSet;
 use std::time::Duration;

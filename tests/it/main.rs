@@ -5,6 +5,7 @@
 mod architecture;
 mod cli;
 mod cluster;
+mod communities;
 mod compose;
 mod dedupe;
 mod degraded;

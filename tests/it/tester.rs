@@ -34,13 +34,15 @@ fn settings(known: &Known) -> String {
         writeln!(
             toml,
             "[[operations]]\ninclude-path-regex = \"{path}\"\nexclude-operation-id-regex = \
-             \"^(leaveConversation|removeParticipant|deleteMessage|setRole)$\"\nparameters = {{ {parameters} }}"
+             \"^(leaveConversation|removeParticipant|banParticipant|deleteMessage|setRole)$\"\nparameters = {{ {parameters} }}"
         )
         .expect("a string takes it");
     };
     of(
         "^/messaging/conversations/[{]id",
-        format!("\"path.id\" = {conversation}, \"path.userId\" = {other}"),
+        format!(
+            "\"path.id\" = {conversation}, \"path.userId\" = {other}, \"path.messageId\" = {message}"
+        ),
     );
     of("^/messaging/messages/[{]id", format!("\"path.id\" = {message}, \"path.emoji\" = \"👍\""));
     toml

@@ -18,7 +18,8 @@ use crate::store::own_view::OwnChange;
 use crate::wire::answers::{ConversationList, MarkedRead, Unread};
 use crate::wire::error::ApiError;
 use crate::wire::requests::MarkRead;
-use crate::wire::requests::conversations::{CreateConversation, Mute, PatchConversation};
+use crate::wire::requests::conversations::{CreateConversation, Mute};
+use crate::wire::requests::settings::PatchConversation;
 use crate::wire::{names, objects};
 
 use super::docs::responses::{Conflict, Forbidden, Invalid, Missing, NotMine, TooLarge, Usual};

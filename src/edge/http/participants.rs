@@ -1,4 +1,4 @@
-//! `/messaging/conversations/{id}/participants`, `join` and `leave`.
+//! `/messaging/conversations/{id}/participants` and `leave`.
 
 use std::sync::Arc;
 
@@ -30,6 +30,17 @@ pub struct PageQuery {
     limit: Option<String>,
 }
 
+impl PageQuery {
+    /// Behind whom to begin, and how many.
+    pub fn read(&self) -> Result<(Option<ParticipantKey>, u32), ApiError> {
+        let mut fields = Fields::default();
+        let limit = fields.limit(self.limit.as_deref(), DEFAULT_LIMIT);
+        let after = fields.read("cursor", self.cursor.as_deref(), "is no cursor", read_cursor);
+        fields.finish()?;
+        Ok((after, limit))
+    }
+}
+
 /// Who is in a conversation, in the order they joined.
 #[utoipa::path(
     get,
@@ -50,10 +61,7 @@ pub async fn list(
     Ids([id]): Ids<1>,
     Params(query): Params<PageQuery>,
 ) -> Result<Json<ParticipantPage>, ApiError> {
-    let mut fields = Fields::default();
-    let limit = fields.limit(query.limit.as_deref(), DEFAULT_LIMIT);
-    let after = fields.read("cursor", query.cursor.as_deref(), "is no cursor", read_cursor);
-    fields.finish()?;
+    let (after, limit) = query.read()?;
     let page = conversations::participants(&edge, &caller, id, after, limit).await?;
     let mut participants: Vec<objects::Participant> =
         page.participants.into_iter().map(Into::into).collect();
@@ -61,7 +69,8 @@ pub async fn list(
     Ok(Json(ParticipantPage { participants, limit, next_cursor: page.next.map(write_cursor) }))
 }
 
-fn write_cursor(key: ParticipantKey) -> String {
+/// A cursor of a list of people: microseconds and the id. Clients treat it as opaque.
+pub fn write_cursor(key: ParticipantKey) -> String {
     format!("{}.{}", key.joined_at.as_microsecond(), key.user_id.as_simple())
 }
 
@@ -152,28 +161,6 @@ pub async fn set_role(
     conversations::set_role(&edge, &caller, id, user, role)
         .await
         .map(|view| Json(edge.presence.show(view)))
-}
-
-/// Joins a community.
-#[utoipa::path(
-    post,
-    path = "/conversations/{id}/join",
-    operation_id = "joinConversation",
-    tag = "Participants",
-    params(("id" = Uuid, Path, description = "The conversation")),
-    responses(
-        (status = 200, description = "The conversation", body = objects::Conversation),
-        Usual,
-        Invalid,
-        NotMine
-    )
-)]
-pub async fn join(
-    State(edge): State<Arc<Edge>>,
-    Asking(caller): Asking,
-    Ids([id]): Ids<1>,
-) -> Result<Shown, ApiError> {
-    conversations::join(&edge, &caller, id).await.map(|view| Json(edge.presence.show(view)))
 }
 
 /// Leaves a group or a community.

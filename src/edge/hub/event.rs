@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::bus::log::LogEvent;
 use crate::domain::expiry;
 use crate::domain::ids::{ConversationId, MessageId, Seq, UserId};
+use crate::domain::posting::{Posting, PostingPolicy};
 use crate::wire::event::{Change, EventKind, splice_seq};
 
 /// Where an event comes from.
@@ -40,6 +41,8 @@ pub struct Event {
     pub expires_at: Option<Timestamp>,
     /// Who comes or goes with it.
     pub membership: Option<Arc<Membership>>,
+    /// What it changes of who may write.
+    pub ruling: Option<Arc<Ruling>>,
 }
 
 /// The fields that are looked at; each kind of event has some of them.
@@ -55,6 +58,15 @@ struct Glance {
     expires_at: Option<Timestamp>,
     #[serde(default)]
     user_ids: Vec<Uuid>,
+    conversation: Option<Settings>,
+}
+
+/// The same of a changed conversation.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Settings {
+    posting_policy: Option<String>,
+    slow_mode_seconds: Option<u32>,
 }
 
 impl Event {
@@ -85,11 +97,12 @@ impl Event {
             EventKind::ConversationUpdated => {}
         }
         let change = glance.change.filter(|_| event.kind == EventKind::ConversationUpdated);
+        let ruling = change.and_then(|change| Ruling::of(change, &glance)).map(Arc::new);
         let membership = change.and_then(|change| Membership::of(change, glance.user_ids));
         let LogEvent { seq, conversation, kind, stored_at, .. } = *event;
         let origin = Origin { seq, conversation, kind, sender, stored_at };
         let (expires_at, membership) = (glance.expires_at, membership.map(Arc::new));
-        Some(Self { origin, data, id, target, about, expires_at, membership })
+        Some(Self { origin, data, id, target, about, expires_at, membership, ruling })
     }
 
     /// The event as it may be shown at `now`: a message past its time is a tombstone, and its edits say nothing.
@@ -102,6 +115,30 @@ impl Event {
         }
         super::ring::bury(&mut self, now);
         (!self.data.is_empty()).then_some(self)
+    }
+}
+
+/// What an event changes of who may write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ruling {
+    Posting(Posting),
+    /// These have another role.
+    Roles(Vec<UserId>),
+}
+
+impl Ruling {
+    fn of(change: Change, glance: &Glance) -> Option<Self> {
+        match change {
+            Change::Settings => {
+                let settings = glance.conversation.as_ref()?;
+                let policy = settings.posting_policy.as_deref().and_then(PostingPolicy::parse);
+                let slow_mode_seconds = settings.slow_mode_seconds.unwrap_or_default();
+                let policy = policy.unwrap_or_default();
+                Some(Self::Posting(Posting { policy, slow_mode_seconds }))
+            }
+            Change::Role => Some(Self::Roles(glance.user_ids.clone())),
+            _ => None,
+        }
     }
 }
 

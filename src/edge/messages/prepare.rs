@@ -13,7 +13,7 @@ use crate::domain::message::{Message, ReplyPreview, preview};
 use crate::edge::auth::Caller;
 use crate::edge::media::named::{self, Naming};
 use crate::edge::schedule::{self, Plan};
-use crate::edge::{Edge, ahead, error};
+use crate::edge::{Edge, ahead, error, posting};
 use crate::telemetry::trace::TraceParent;
 use crate::wire::error::ApiError;
 use crate::wire::event::EventKind;
@@ -107,6 +107,12 @@ pub async fn prepare(
         Box::pin(named::claim(edge, naming)).await?;
     }
     let now = edge.clock.now();
+    match later {
+        None => posting::check(edge, caller.user_id, conversation, id, now).await?,
+        Some(_) => {
+            Box::pin(posting::check_scheduled(edge, caller.user_id, conversation)).await?;
+        }
+    }
     let expires_at = valid.ttl.and_then(|ttl| later.unwrap_or(now).checked_add(ttl).ok());
     let message = Message {
         id,

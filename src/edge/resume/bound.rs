@@ -84,6 +84,7 @@ mod tests {
             about: None,
             expires_at: None,
             membership: None,
+            ruling: None,
         }
     }
 

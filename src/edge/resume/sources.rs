@@ -134,7 +134,8 @@ fn event(origin: Origin, data: &impl Serialize) -> Option<Event> {
 }
 
 fn plain(origin: Origin, data: Bytes) -> Event {
-    Event { origin, data, id: None, target: None, about: None, expires_at: None, membership: None }
+    let (id, target, about, expires_at, membership, ruling) = Default::default();
+    Event { origin, data, id, target, about, expires_at, membership, ruling }
 }
 
 /// The log itself, up to where the ring begins.

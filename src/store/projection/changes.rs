@@ -78,6 +78,7 @@ pub async fn deletions(tx: &Transaction<'_>, deletions: &[Deletion]) -> Result<(
         ON CONFLICT DO NOTHING";
     execute(tx, sql, &[&ids]).await?;
     execute(tx, "DELETE FROM reactions WHERE message_id = ANY($1)", &[&ids]).await?;
+    execute(tx, "DELETE FROM message_pins WHERE message_id = ANY($1)", &[&ids]).await?;
     media::release(tx, &ids).await?;
     let all: Vec<(Seq, Uuid, Uuid, Seq)> =
         deletions.iter().map(|d| (d.seq, d.conversation_id, d.message_id, d.message_seq)).collect();

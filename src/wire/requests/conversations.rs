@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::domain::conversation::{
@@ -12,7 +12,6 @@ use crate::domain::conversation::{
 };
 use crate::domain::ids::UserId;
 use crate::wire::error::{ApiError, FieldErrors};
-use crate::wire::metadata::is_link;
 use crate::wire::names;
 
 use super::check_text;
@@ -20,7 +19,6 @@ use super::check_text;
 /// Most people whom one request may name, in communities as well: the announcement names each of them
 /// (40 bytes), and 1,000 of them stay far below the largest message of NATS (1 MiB).
 pub const MAX_NAMED_USERS: usize = 1000;
-const MAX_URL_CHARS: usize = 2048;
 
 /// `POST /conversations`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -113,15 +111,15 @@ fn check_group(others: &[UserId], max_group: u32, errors: &mut FieldErrors) {
 }
 
 /// Titles are trimmed; an empty one is none.
-fn check_title(title: Option<String>, errors: &mut FieldErrors) -> Option<String> {
+pub(super) fn check_title(title: Option<String>, errors: &mut FieldErrors) -> Option<String> {
     check_line("title", title, MAX_TITLE_CHARS, errors)
 }
 
-fn check_description(text: Option<String>, errors: &mut FieldErrors) -> Option<String> {
+pub(super) fn check_description(text: Option<String>, errors: &mut FieldErrors) -> Option<String> {
     check_line("description", text, MAX_DESCRIPTION_CHARS, errors)
 }
 
-fn check_line(
+pub(super) fn check_line(
     field: &'static str,
     text: Option<String>,
     max_chars: usize,
@@ -165,54 +163,6 @@ fn check_context(
         errors.push("contextId", "is required with this contextType");
     }
     Some((kind, id))
-}
-
-/// `PATCH /conversations/{id}`: absent leaves a field, `null` clears it.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PatchConversation {
-    /// May change, but not go.
-    #[serde(default, deserialize_with = "present")]
-    #[schemars(with = "String", length(min = 1, max = MAX_TITLE_CHARS))]
-    pub title: Option<Option<String>>,
-    #[serde(default, deserialize_with = "present")]
-    #[schemars(with = "Option<String>", length(max = MAX_DESCRIPTION_CHARS))]
-    pub description: Option<Option<String>>,
-    /// An http(s) URL or an absolute path.
-    #[serde(default, deserialize_with = "present")]
-    #[schemars(with = "Option<String>", length(max = MAX_URL_CHARS))]
-    pub avatar_url: Option<Option<String>>,
-}
-
-fn present<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(input).map(Some)
-}
-
-impl PatchConversation {
-    /// Checks the new details; a title may change but not go.
-    ///
-    /// # Errors
-    /// `invalid`, naming every field that is wrong.
-    pub fn validate(self) -> Result<Self, ApiError> {
-        let mut errors = FieldErrors::default();
-        let title = self.title.map(|title| check_title(title, &mut errors));
-        if title == Some(None) {
-            errors.push("title", "must not be blank");
-        }
-        let description = self.description.map(|text| check_description(text, &mut errors));
-        let avatar_url =
-            self.avatar_url.map(|url| check_line("avatarUrl", url, MAX_URL_CHARS, &mut errors));
-        if let Some(Some(url)) = &avatar_url
-            && !is_link(url)
-        {
-            errors.push("avatarUrl", "must be an http(s) URL or an absolute path");
-        }
-        if title.is_none() && description.is_none() && avatar_url.is_none() {
-            errors.push("body", "must change title, description or avatarUrl");
-        }
-        errors.finish()?;
-        Ok(Self { title, description, avatar_url })
-    }
 }
 
 /// `POST /conversations/{id}/participants`.
@@ -340,18 +290,6 @@ mod tests {
         assert_eq!(wrong(&with(r#""contextType":"party""#)), ["contextType"]);
         let id = format!(r#""contextId":"{ME}""#);
         assert_eq!(wrong(&with(&id)), ["contextType"]);
-    }
-
-    #[test]
-    fn a_patch_tells_absent_from_null() {
-        let patch = |json: &str| {
-            parse::<PatchConversation>(json.as_bytes()).and_then(PatchConversation::validate)
-        };
-        let cleared = patch(r#"{"description":null}"#).expect("valid");
-        assert_eq!((cleared.title, cleared.description), (None, Some(None)));
-        assert!(patch("{}").is_err());
-        assert!(patch(r#"{"title":null}"#).is_err());
-        assert!(patch(r#"{"avatarUrl":"javascript:x"}"#).is_err());
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::wire::event::{
     ConversationUpdated, MessageDeleted, MessageDelivered, MessageRead, ReactionUpdated, UserTyping,
 };
 use crate::wire::frames::{
-    Connect, Connected, Edit, Empty, IsTyping, Limited, Mark, Marked, OfConversation, OfMessage,
-    OneMessage, OwnChange, OwnRead, Reaction, Reconnect, Refresh, Refreshed, Reset,
+    Connect, Connected, Edit, Empty, IsTyping, JoinChange, Limited, Mark, Marked, OfConversation,
+    OfMessage, OneMessage, OwnChange, OwnRead, Reaction, Reconnect, Refresh, Refreshed, Reset,
 };
 use crate::wire::objects::Message;
 use crate::wire::presence::{Presence, SubscribePresence, UserStatusChanged};
@@ -131,7 +131,7 @@ pub const EVENTS: &[Event] = &[
     ),
     event(
         "conversationUpdated",
-        "What a conversation says about itself, who is in it, or the user's own view of it has changed.",
+        "What a conversation says about itself, its settings and pinned messages, who is in it or waits to be, or the user's own view of it has changed.",
         Sometimes,
         conversation_updated,
     ),
@@ -170,6 +170,7 @@ fn conversation_updated(definitions: &mut Definitions) -> Value {
         definitions.written::<ConversationUpdated>(),
         definitions.written::<OwnChange>(),
         definitions.written::<OwnRead>(),
+        definitions.written::<JoinChange>(),
     ] })
 }
 

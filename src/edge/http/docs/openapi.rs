@@ -13,15 +13,15 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::wire::answers::{
     ConversationList, History, MarkedRead, Missed, ParticipantPage, Scheduled, Success, Unread,
 };
+use crate::wire::communities::{BanPage, JoinAsked, JoinRequestPage, Pins};
 use crate::wire::devices::{Devices, Notifications, RegisterDevice, SetNotifications};
 use crate::wire::error::Problem;
 use crate::wire::media::{BeginUpload, SignedLink, UploadForm, UploadTicket, Uploaded};
 use crate::wire::names::{ContextType, ConversationType};
 use crate::wire::objects::{Conversation, Message, Receipts};
 use crate::wire::presence::Presence;
-use crate::wire::requests::conversations::{
-    AddParticipants, CreateConversation, Mute, PatchConversation, SetRole,
-};
+use crate::wire::requests::conversations::{AddParticipants, CreateConversation, Mute, SetRole};
+use crate::wire::requests::settings::{Ban, PatchConversation};
 use crate::wire::requests::{EditMessage, MarkRead, SendMessage};
 use crate::wire::schemas::{Definitions, Place};
 
@@ -59,12 +59,12 @@ macro_rules! described {
 
 described! {
     written: [
-        Conversation, ConversationList, ContextType, ConversationType, Devices, History, MarkedRead, Message, Missed, Notifications,
-        ParticipantPage, Presence, Problem<'_>, Receipts, Scheduled, SignedLink, Success, Unread,
+        BanPage, Conversation, ConversationList, ContextType, ConversationType, Devices, History, JoinAsked, JoinRequestPage, MarkedRead, Message, Missed, Notifications,
+        ParticipantPage, Pins, Presence, Problem<'_>, Receipts, Scheduled, SignedLink, Success, Unread,
         UploadTicket, Uploaded,
     ],
     read: [
-        AddParticipants, BeginUpload, CreateConversation, EditMessage, MarkRead, Mute, Named, PatchConversation, RegisterDevice, SendMessage,
+        AddParticipants, Ban, BeginUpload, CreateConversation, EditMessage, MarkRead, Mute, Named, PatchConversation, RegisterDevice, SendMessage,
  SetNotifications,
         SetRole, UploadForm,
     ]

@@ -15,7 +15,16 @@ fn id(seq: Seq) -> MessageId {
 fn event(seq: Seq, conversation: Uuid, kind: EventKind, data: &str) -> Event {
     let origin = Origin { seq, conversation, kind, sender: None, stored_at: 1_000_000_000 };
     let data = Bytes::copy_from_slice(data.as_bytes());
-    Event { origin, data, id: None, target: None, about: None, expires_at: None, membership: None }
+    Event {
+        origin,
+        data,
+        id: None,
+        target: None,
+        about: None,
+        expires_at: None,
+        membership: None,
+        ruling: None,
+    }
 }
 
 fn message(seq: Seq) -> Event {
