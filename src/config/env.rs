@@ -93,6 +93,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("MAX_IMAGE_PIXELS", "media.max_pixels"),
     ("MAX_UPLOADS", "media.uploads"),
     ("MAX_UPLOADS_PER_USER", "media.uploads_per_user"),
+    ("MAX_UPLOAD_BYTES_PER_SECOND", "media.upload_bytes_per_second"),
     ("MESSAGING_MEDIA_SIGNING_KEY", "media.signing_key"),
     ("MESSAGING_MEDIA_LINK_LIFETIME", "media.link_lifetime"),
     ("MESSAGING_MEDIA_ORPHANS_AFTER", "media.orphans_after"),

@@ -26,6 +26,7 @@ pub struct Media {
     pub max_pixels: u64,
     pub uploads: usize,
     pub uploads_per_user: usize,
+    pub upload_bytes_per_second: u64,
     pub signing_key: Secret,
     #[serde(with = "duration")]
     pub link_lifetime: Duration,

@@ -25,7 +25,10 @@ use super::Edge;
 pub mod direct;
 pub mod download;
 pub mod named;
+mod pace;
 pub mod upload;
+
+use pace::Pace;
 
 /// What an operator may set.
 #[derive(Debug, Clone)]
@@ -54,6 +57,8 @@ pub struct StoreSettings {
     pub uploads: usize,
     /// Of one user.
     pub uploads_per_user: usize,
+    /// All uploads of this node together; 0 for no limit.
+    pub upload_bytes_per_second: u64,
 }
 
 /// How long an upload waits for its turn: the others have 20 MB each, which takes seconds.
@@ -84,8 +89,7 @@ pub struct Service {
     /// Users with an upload under way or waiting: at most as many as there are of those.
     users: DashMap<UserId, Arc<Semaphore>>,
     line: Semaphore,
-    /// The turn of one upload to do something with what it has just read.
-    pub pace: Semaphore,
+    pub pace: Pace,
     downloads: Arc<Semaphore>,
 }
 
@@ -146,7 +150,7 @@ impl Service {
             uploads_per_user: or_endless(settings.uploads_per_user),
             users: DashMap::new(),
             line: Semaphore::new(LINE),
-            pace: Semaphore::new(1),
+            pace: Pace::new(settings.upload_bytes_per_second),
             downloads: Arc::new(Semaphore::new(DOWNLOADS)),
         })
     }

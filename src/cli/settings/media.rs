@@ -23,6 +23,7 @@ pub fn media(config: &Config) -> anyhow::Result<Settings> {
         orphans_after: media.orphans_after,
         uploads: media.uploads,
         uploads_per_user: media.uploads_per_user,
+        upload_bytes_per_second: media.upload_bytes_per_second,
     });
     Ok(Settings {
         public_url: media.public_url.clone(),

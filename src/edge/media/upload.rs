@@ -68,10 +68,8 @@ impl Arriving {
     /// # Errors
     /// `payload_too_large`, `unsupported_media`, as soon as it is known; `unavailable` when the disk refuses.
     pub async fn write(&mut self, edge: &Edge, chunk: &[u8]) -> Result<(), ApiError> {
-        // One at a time: however many uploads have something to read, messages wait behind one of them, and the others hold
-        // no more than they have read. 64 KiB take some 0.1 ms, so that is no limit on anybody's network.
         let service = self.service.clone();
-        let _turn = service.pace.acquire().await;
+        let _turn = service.pace.turn(chunk.len()).await;
         if self.format.is_none() {
             let missing = inspect::HEAD - self.head.len();
             self.head.extend_from_slice(&chunk[..chunk.len().min(missing)]);
