@@ -10,6 +10,7 @@
 mod candidates;
 mod decide;
 mod fcm;
+mod looks;
 pub mod notification;
 mod online;
 pub mod plan;

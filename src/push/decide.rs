@@ -4,10 +4,9 @@
 //! counts (content, markers, settings, deletions) is in one place, and the badge is true. Its places in the log are
 //! committed together with the jobs that follow from what was read: nothing is decided twice, and nothing is left out.
 //!
-//! Everybody who is known to have no connection is alerted at once. The others are looked at again after a grace, when
-//! the delivery markers have moved (`window.rs`).
+//! What it decides is in `looks.rs`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -17,34 +16,26 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::bus::log::Entry;
 use crate::bus::pull::{Chunk, Kind, Pull};
-use crate::domain::ids::{ConversationId, Seq};
+use crate::domain::ids::Seq;
 use crate::store::leadership::{Leader, Office, Position};
 use crate::store::push::SlotKey;
 use crate::store::push::decide::Place;
 use crate::wire::event::EventKind;
 
-use super::candidates::{LARGE, Pass};
-use super::plan::{is_older, later};
+use super::looks::BATCH;
 use super::window::Window;
 use super::{Fault, NAME, Push};
 
 /// The row in `progress` of the second look.
-const GRACE: &str = "push-grace";
+pub(super) const GRACE: &str = "push-grace";
 /// The row of the persister, which is ahead of this.
 const PERSIST: &str = "persist";
 
 /// Events that are read ahead of Postgres: at 15,000 a second a third of a second, some 100 bytes each.
 const READ_AHEAD: usize = 5_000;
-/// Events that are decided together. The query for 1,000 direct messages takes some 15 ms.
-const BATCH: usize = 1_000;
-/// People whom a batch may be about: as many may be alerted by it, at 40 bytes each before they are written.
-const PEOPLE: u64 = 100_000;
 /// Jobs that may wait to be sent. Beyond it nothing is decided: the log is the better place to wait, and at 2,000 a
 /// second these are a minute's work.
 const MAX_JOBS: u64 = 100_000;
-/// Pause between two batches: what comes meanwhile shares one. Nobody notices a fiftieth of a second in an alert, and
-/// fifty queries a second are what a busy log costs while nobody has a device.
-const PACE: Duration = Duration::from_millis(20);
 /// How often the decider shows the database that it lives (it has 30 s for that), looks how far the persister is in case
 /// nobody said so, and notes its places.
 const BEAT: Duration = Duration::from_secs(1);
@@ -61,25 +52,25 @@ const ACK_WAIT: Duration = Duration::from_secs(300);
 
 /// What the log says that matters here.
 #[derive(Debug, Clone, Copy)]
-struct Heard {
-    place: Place,
-    kind: EventKind,
-    stored_at: Timestamp,
+pub(super) struct Heard {
+    pub(super) place: Place,
+    pub(super) kind: EventKind,
+    pub(super) stored_at: Timestamp,
 }
 
 /// What a turn as decider has in hand.
-struct Turn {
+pub(super) struct Turn {
     pull: Pull,
-    window: Window,
+    pub(super) window: Window,
     /// Read and not decided: Postgres does not have it yet. With the places of events that matter to nobody.
-    pending: VecDeque<(Seq, Option<Heard>)>,
-    last: Option<Chunk>,
+    pub(super) pending: VecDeque<(Seq, Option<Heard>)>,
+    pub(super) last: Option<Chunk>,
     /// Everything up to here was decided once.
-    decided: Seq,
+    pub(super) decided: Seq,
     noted: (Seq, Seq),
     /// Too much waits to be sent.
     is_full: bool,
-    next_batch: Instant,
+    pub(super) next_batch: Instant,
     next_sweep: Instant,
     sweep_behind: Option<SlotKey>,
 }
@@ -187,89 +178,6 @@ impl Push {
         Some(Instant::now() + Duration::try_from(left).unwrap_or_default())
     }
 
-    /// Decides about what Postgres has by now. Returns how many events that were.
-    async fn first_look(
-        &self,
-        leader: &mut Leader,
-        turn: &mut Turn,
-        through: Seq,
-    ) -> Result<u64, Fault> {
-        let ready = turn.pending.iter().take(BATCH).take_while(|(seq, _)| *seq <= through);
-        let mut ready: Vec<(Seq, Option<Heard>)> = ready.copied().collect();
-        let conversations = conversations(&ready);
-        let reachable = match conversations.is_empty() {
-            true => HashMap::new(),
-            false => leader.reachable(&conversations, LARGE).await?,
-        };
-        ready.truncate(as_many_as_fit(&ready, &reachable));
-        let Some((through, _)) = ready.last().copied() else { return Ok(0) };
-        let heard: Vec<Heard> = ready.iter().filter_map(|(_, heard)| *heard).collect();
-        let now = self.clock.now();
-        let matters = |heard: &&Heard| reachable.contains_key(&heard.place.conversation_id);
-        let heard: Vec<Heard> = heard.iter().filter(matters).copied().collect();
-        let messages = self.recent(&heard, now);
-        let fresh = |seq: Seq| seq > turn.decided;
-        let new: Vec<Place> =
-            messages.iter().map(|heard| heard.place).filter(|at| fresh(at.seq)).collect();
-        let is_change =
-            |kind| matches!(kind, EventKind::MessageUpdated | EventKind::MessageDeleted);
-        let changes: Vec<Seq> =
-            heard.iter().filter(|h| is_change(h.kind)).map(|h| h.place.seq).collect();
-        let changes: Vec<Seq> = changes.into_iter().filter(|seq| fresh(*seq)).collect();
-        if !new.is_empty() || !changes.is_empty() {
-            let pass = Pass { places: &new, reachable: &reachable, second: false };
-            let alerts = self.candidates(leader, &pass, now).await?;
-            let deciding = leader.deciding().await?;
-            let mut jobs = deciding.alert(&alerts, now).await?;
-            if !changes.is_empty() {
-                jobs += deciding.changed(&changes, now).await?;
-            }
-            jobs += deciding.senders_have_read(&new, now).await?;
-            deciding.commit(NAME, through).await?;
-            self.planned(jobs);
-        }
-        let due = messages.last().map_or(now, |last| later(last.stored_at, self.settings.grace));
-        turn.window.wait(messages.iter().map(|heard| heard.place).collect(), through, due);
-        turn.decided = turn.decided.max(through);
-        turn.pending.drain(..ready.len());
-        turn.next_batch = Instant::now() + PACE;
-        if turn.pending.is_empty()
-            && let Some(chunk) = turn.last.take()
-        {
-            chunk.acknowledge().await?;
-            self.metrics.push.lag.set(i64::try_from(chunk.pending()).unwrap_or(i64::MAX));
-        }
-        Ok(ready.len() as u64)
-    }
-
-    /// New messages that are not too old to alert anybody.
-    fn recent(&self, heard: &[Heard], now: Timestamp) -> Vec<Heard> {
-        let messages = heard.iter().filter(|heard| heard.kind == EventKind::NewMessage);
-        let (old, recent): (Vec<Heard>, Vec<Heard>) = messages
-            .copied()
-            .partition(|heard| is_older(heard.stored_at, self.settings.rules.max_age, now));
-        self.metrics.push.decided("too_old", old.len() as u64);
-        recent
-    }
-
-    /// Looks again at those who had, or may have had, a connection.
-    async fn second_look(&self, leader: &mut Leader, turn: &mut Turn) -> Result<(), Fault> {
-        let now = self.clock.now();
-        let Some((places, through)) = turn.window.due(now) else { return Ok(()) };
-        let conversations: Vec<ConversationId> = distinct(places);
-        let reachable = leader.reachable(&conversations, LARGE).await?;
-        let pass = Pass { places, reachable: &reachable, second: true };
-        let alerts = self.candidates(leader, &pass, now).await?;
-        if !alerts.is_empty() {
-            let deciding = leader.deciding().await?;
-            let jobs = deciding.alert(&alerts, now).await?;
-            deciding.commit(GRACE, through).await?;
-            self.planned(jobs);
-        }
-        turn.window.done();
-        Ok(())
-    }
-
     pub(super) fn planned(&self, jobs: u64) {
         if jobs > 0 {
             self.metrics.push.jobs.inc_by(jobs);
@@ -358,32 +266,4 @@ async fn reached(persisted: &mut watch::Receiver<Seq>, first: Option<Seq>, next_
         return std::future::pending().await;
     }
     tokio::time::sleep_until(next_batch).await;
-}
-
-fn conversations(ready: &[(Seq, Option<Heard>)]) -> Vec<ConversationId> {
-    let places: Vec<Place> =
-        ready.iter().filter_map(|(_, heard)| heard.map(|heard| heard.place)).collect();
-    distinct(&places)
-}
-
-/// How many of the first events are about [`PEOPLE`] people together; one at least.
-fn as_many_as_fit(
-    ready: &[(Seq, Option<Heard>)],
-    reachable: &HashMap<ConversationId, u64>,
-) -> usize {
-    let mut people = 0;
-    let fits = ready.iter().take_while(|(_, heard)| {
-        let first = people == 0;
-        let place = heard.map(|heard| heard.place.conversation_id);
-        people += place.and_then(|id| reachable.get(&id)).copied().unwrap_or(0);
-        first || people <= PEOPLE
-    });
-    fits.count()
-}
-
-fn distinct(places: &[Place]) -> Vec<ConversationId> {
-    let mut ids: Vec<ConversationId> = places.iter().map(|place| place.conversation_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
 }
