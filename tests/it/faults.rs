@@ -11,6 +11,7 @@ mod client;
 mod leaks;
 mod link;
 mod plan;
+mod pushes;
 mod record;
 mod run;
 mod servers;
@@ -26,6 +27,7 @@ use plan::Shape;
 const SHORT: Shape = Shape {
     edges: 2,
     persisters: 2,
+    senders: 1,
     nats: 1,
     users: 4,
     seconds: 6,
@@ -37,6 +39,7 @@ const SHORT: Shape = Shape {
 const LONG: Shape = Shape {
     edges: 3,
     persisters: 2,
+    senders: 2,
     nats: 3,
     users: 6,
     seconds: 45,

@@ -35,7 +35,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// `role` is `edge` or `persister`.
+    /// `role` is `edge`, `persister` or `push`.
     pub fn start(name: String, role: &str, port: u16, settings: Vec<(String, String)>) -> Self {
         let state = Arc::<Mutex<State>>::default();
         let (wanted, seen) = watch::channel(true);

@@ -5,6 +5,7 @@
 mod devices;
 mod markers;
 mod members;
+mod pushes;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,7 @@ pub fn check(case: &Case) -> Vec<String> {
     index.counters_are_dense(&mut objections);
     index.edges_show_the_table(&mut objections);
     markers::check(&index, &mut objections);
+    pushes::check(&index, &mut objections);
     for device in &case.devices {
         devices::check(&index, device, &mut objections);
     }

@@ -28,16 +28,18 @@ struct Figures {
 
 /// How things were before the first client came.
 pub struct Baseline {
-    actors: Vec<Figures>,
+    /// By role.
+    actors: BTreeMap<String, Vec<Figures>>,
     /// The most subscriptions that a connection of that name had.
     subscriptions: BTreeMap<String, u64>,
 }
 
 pub async fn baseline(stage: &Stage) -> Baseline {
-    let mut actors = Vec::new();
+    let mut actors: BTreeMap<String, Vec<Figures>> = BTreeMap::new();
     for actor in stage.actors() {
         let figures = awaited("figures", PATIENCE, async || figures(actor).await);
-        actors.push(figures.await.expect("the process has just started"));
+        let figures = figures.await.expect("the process has just started");
+        actors.entry(role(actor).to_owned()).or_default().push(figures);
     }
     Baseline { actors, subscriptions: subscriptions(stage).await }
 }
@@ -45,10 +47,9 @@ pub async fn baseline(stage: &Stage) -> Baseline {
 /// What is kept, in words.
 pub async fn check(stage: &Stage, before: &Baseline) -> Vec<String> {
     let mut objections = Vec::new();
-    let edges = stage.edges.len();
-    for (at, actor) in stage.actors().enumerate() {
+    for actor in stage.actors() {
         // A process that was started again is compared with its like.
-        let like = if at < edges { &before.actors[..edges] } else { &before.actors[edges..] };
+        let like = &before.actors[role(actor)];
         let most = |figure: fn(&Figures) -> u64| like.iter().map(figure).max().unwrap_or(0);
         let (tasks, files, memory) = (most(|f| f.tasks), most(|f| f.files), most(|f| f.memory));
         let mut last = None;
@@ -78,6 +79,10 @@ pub async fn check(stage: &Stage, before: &Baseline) -> Vec<String> {
         objections.push(format!("more subscriptions on NATS than before: {}", grown.join(", ")));
     }
     objections
+}
+
+fn role(actor: &Actor) -> &str {
+    actor.name.split(' ').next().unwrap_or_default()
 }
 
 fn grown(now: &BTreeMap<String, u64>, before: &BTreeMap<String, u64>) -> Vec<String> {

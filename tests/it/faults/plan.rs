@@ -14,6 +14,8 @@ use crate::harness::proxy::Mode;
 pub struct Shape {
     pub edges: usize,
     pub persisters: usize,
+    /// Processes that notify.
+    pub senders: usize,
     /// 1 or 3.
     pub nats: usize,
     pub users: usize,
@@ -30,6 +32,7 @@ pub struct Shape {
 pub enum Who {
     Edge(usize),
     Persister(usize),
+    Sender(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,9 +116,11 @@ impl Fault {
         match self {
             Self::Kill(Who::Edge(_)) => "kill -9 of an edge",
             Self::Kill(Who::Persister(_)) => "kill -9 of a persister",
-            Self::Drain(_) => "SIGTERM of an edge or persister",
+            Self::Kill(Who::Sender(_)) => "kill -9 of a sender of notifications",
+            Self::Drain(_) => "SIGTERM of a process",
             Self::Freeze(Who::Edge(_)) => "SIGSTOP of an edge",
             Self::Freeze(Who::Persister(_)) => "SIGSTOP of a persister",
+            Self::Freeze(Who::Sender(_)) => "SIGSTOP of a sender of notifications",
             Self::NatsLink(..) => link("NATS cut off", "NATS half-open", "NATS slow"),
             Self::PostgresLink(..) | Self::PostgresLinks(_) => {
                 link("Postgres cut off", "Postgres half-open", "Postgres slow")
@@ -169,10 +174,10 @@ fn recovery(shape: &Shape) -> Duration {
 
 fn draw(random: &mut StdRng, shape: &Shape) -> Fault {
     let edge = random.random_range(0..shape.edges);
-    let who = if random.random_bool(0.65) {
-        Who::Edge(edge)
-    } else {
-        Who::Persister(random.random_range(0..shape.persisters))
+    let who = match random.random_range(0..100) {
+        0..55 => Who::Edge(edge),
+        55..80 => Who::Persister(random.random_range(0..shape.persisters)),
+        _ => Who::Sender(random.random_range(0..shape.senders)),
     };
     let nats = random.random_range(0..shape.nats);
     match random.random_range(0..100) {
@@ -225,6 +230,7 @@ mod tests {
     const SHAPE: Shape = Shape {
         edges: 3,
         persisters: 2,
+        senders: 2,
         nats: 3,
         users: 6,
         seconds: 60,

@@ -192,6 +192,28 @@ pub struct Truth {
     pub counters: BTreeMap<Uuid, (u64, u64)>,
     /// What edges show: `(edge, conversation, messages)`, oldest first.
     pub histories: Vec<(usize, Uuid, Vec<Message>)>,
+    pub phones: Vec<Phone>,
+    /// In the order of their coming.
+    pub pushes: Vec<Push>,
+}
+
+/// Something that is registered for notifications.
+#[derive(Debug, Clone)]
+pub struct Phone {
+    pub name: String,
+    pub token: String,
+    pub user: Uuid,
+    /// Its user never has a connection.
+    pub is_absent: bool,
+}
+
+/// A notification of a message that somebody was shown.
+#[derive(Debug, Clone)]
+pub struct Push {
+    pub token: String,
+    pub conversation: Uuid,
+    pub message: Uuid,
+    pub rings: bool,
 }
 
 /// An event of the log.

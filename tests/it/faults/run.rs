@@ -18,6 +18,7 @@ use super::client::{Cast, Client, Order, Scene, Status};
 use super::leaks;
 use super::link::Protocol;
 use super::plan::{Shape, Step, plan};
+use super::pushes;
 use super::record::{Device, now};
 use super::stage::Stage;
 use super::truth;
@@ -74,7 +75,9 @@ pub async fn run(seed: u64, shape: &Shape) -> Outcome {
     let mut guard = Telltale { seed, steps: &steps, quiet: false };
     let mut stage = Stage::start(shape, &mut random).await;
     let users: Vec<User> = (0..shape.users).map(|n| user(&format!("U{n}"))).collect();
-    let scenes = open_conversations(&stage, &users).await;
+    let absent = user("Absent");
+    let scenes = open_conversations(&stage, &users, &absent).await;
+    let phones = pushes::register(&stage, &users, &absent).await;
     let cast = Arc::new(Cast { edges: stage.doors(), conversations: scenes });
     let before = leaks::baseline(&stage).await;
     let began = now();
@@ -103,8 +106,13 @@ pub async fn run(seed: u64, shape: &Shape) -> Outcome {
         devices.push(client.task.await.expect("a client does not panic"));
     }
     objections.extend(truth::settled(&stage).await.err());
+    objections.extend(pushes::settled(&stage).await.err());
     objections.extend(leaks::check(&stage, &before).await);
-    let case = Case { devices, truth: truth::read(&stage, &users).await, began };
+    let everybody = [&users[..], &[absent]].concat();
+    let mut truth = truth::read(&stage, &everybody).await;
+    truth.pushes = pushes::read(&stage).await;
+    truth.phones = phones;
+    let case = Case { devices, truth, began };
     objections.extend(check(&case));
     for actor in stage.actors() {
         objections.extend(actor.unexpected());
@@ -154,8 +162,9 @@ impl Drop for Telltale<'_> {
     }
 }
 
-/// Everyone with the next, a group with guests, and one of all.
-async fn open_conversations(stage: &Stage, users: &[User]) -> Vec<Scene> {
+/// Everyone with the next, a group with guests, and one of all. Somebody who never has a connection is in both groups
+/// and has a direct conversation.
+async fn open_conversations(stage: &Stage, users: &[User], absent: &User) -> Vec<Scene> {
     let mut scenes = Vec::new();
     let ids: Vec<Uuid> = users.iter().map(|user| user.id).collect();
     let open = async |edge: usize, by: &User, body: Value| {
@@ -167,11 +176,14 @@ async fn open_conversations(stage: &Stage, users: &[User]) -> Vec<Scene> {
         let id = open(at, &users[at], body).await;
         scenes.push(Scene { id, members: vec![ids[at], ids[at + 1]], guests: Vec::new() });
     }
+    let body = json!({"type": "direct", "participantIds": [absent.id]});
+    let id = open(0, &users[0], body).await;
+    scenes.push(Scene { id, members: vec![ids[0]], guests: Vec::new() });
     let staying = users.len() - users.len() / 3;
     let (members, guests) = ids.split_at(staying);
     for (at, (members, guests)) in [(members, guests), (&ids[..], &[][..])].into_iter().enumerate()
     {
-        let others = [&members[1..], guests].concat();
+        let others = [&members[1..], guests, &[absent.id]].concat();
         let body = json!({"type": "group", "title": "Talk", "participantIds": others});
         let id = open(at, &users[0], body).await;
         scenes.push(Scene { id, members: members.to_vec(), guests: guests.to_vec() });
@@ -244,7 +256,8 @@ async fn end(
         });
         match sent.await {
             Ok(seq) => {
-                for (_, user) in participants.iter().filter(|(c, _)| *c == scene.id) {
+                let comes = |id: Uuid| users.iter().any(|user| user.id == id);
+                for (_, user) in participants.iter().filter(|(c, u)| *c == scene.id && comes(*u)) {
                     places.entry(*user).or_default().push((scene.id, seq));
                 }
             }

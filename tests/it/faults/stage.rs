@@ -12,6 +12,7 @@ use super::plan::{Fault, Shape, Who};
 use super::run::awaited;
 use super::servers::{Servers, free_ports, local};
 use crate::harness::Rest;
+use crate::harness::fcm::FakeFcm;
 use crate::harness::flow::UNPACED;
 use crate::harness::postgres::{Database, Postgres};
 use crate::harness::proxy::{Mode, Proxy, Upstream};
@@ -28,10 +29,15 @@ pub struct Stage {
     // In the order of their end.
     pub edges: Vec<Placed>,
     pub persisters: Vec<Placed>,
+    pub senders: Vec<Placed>,
+    /// Google, which does not fail here: what it may do is in `tests/it/push`.
+    pub fcm: FakeFcm,
     /// In front of each edge.
     clients: Vec<Proxy>,
     pub servers: Servers,
     pub database: Database,
+    /// How long a fault lasts at the most.
+    longest: Duration,
 }
 
 /// One for all runs of this process: making one takes seconds.
@@ -45,22 +51,29 @@ impl Stage {
         let servers = Servers::start(shape.nats).await;
         let database = tokio::task::spawn_blocking(|| postgres().database());
         let database = database.await.expect("Postgres starts");
-        let ports = free_ports(shape.edges + shape.persisters);
+        let ports = free_ports(shape.edges + shape.persisters + shape.senders);
         let mut stage = Self {
             edges: Vec::new(),
             persisters: Vec::new(),
+            senders: Vec::new(),
+            fcm: FakeFcm::start().await,
             clients: Vec::new(),
             servers,
             database,
+            longest: shape.longest,
         };
         for (at, port) in ports.into_iter().enumerate() {
             if at < shape.edges {
                 stage.clients.push(Proxy::start(Upstream::Tcp(local(port))).await);
                 let edge = stage.place("edge", at, port, random).await;
                 stage.edges.push(edge);
-            } else {
+            } else if at < shape.edges + shape.persisters {
                 let persister = stage.place("persister", at - shape.edges, port, random).await;
                 stage.persisters.push(persister);
+            } else {
+                let at = at - shape.edges - shape.persisters;
+                let sender = stage.place("push", at, port, random).await;
+                stage.senders.push(sender);
             }
         }
         stage.ready(Duration::from_secs(30)).await.expect("it starts");
@@ -75,6 +88,8 @@ impl Stage {
         let socket = self.database.server().socket();
         let postgres = Proxy::start(Upstream::Unix(socket)).await;
         let urls: Vec<String> = nats.iter().map(|p| format!("nats://{}", p.address)).collect();
+        // A sender that stands still is not to believe that Google was slow: it would let the device ring again.
+        let timeout = self.longest + Duration::from_secs(1);
         let settings = [
             ("MESSAGING_HOST", "127.0.0.1".to_owned()),
             ("MESSAGING_PORT", port.to_string()),
@@ -97,10 +112,16 @@ impl Stage {
             ("MESSAGING_LOG_FORMAT", "json".to_owned()),
             ("MESSAGING_DRAIN_WINDOW", "500ms".to_owned()),
             ("MESSAGING_HARD_DEADLINE", "10s".to_owned()),
+            ("MESSAGING_PUSH_GRACE", "1s".to_owned()),
+            // Connections to Google stay open for a while: few, so that what leaks is seen.
+            ("MESSAGING_PUSH_CONCURRENCY", "8".to_owned()),
+            ("MESSAGING_FCM_TIMEOUT", format!("{}ms", timeout.as_millis())),
+            ("MESSAGING_PUSH_LEASE", format!("{}ms", (2 * timeout).as_millis() + 1)),
         ];
         let unpaced = UNPACED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let settings = settings.map(|(name, value)| (name.to_owned(), value));
-        let settings = settings.into_iter().chain(unpaced).collect();
+        let google = if role == "push" { self.fcm.settings() } else { Vec::new() };
+        let settings = settings.into_iter().chain(unpaced).chain(google).collect();
         let actor = Actor::start(format!("{role} {at}"), role, port, settings);
         Placed { actor, nats, postgres }
     }
@@ -110,8 +131,12 @@ impl Stage {
         self.clients.iter().map(|proxy| format!("http://{}", proxy.address)).collect()
     }
 
+    fn everybody(&self) -> impl Iterator<Item = &Placed> {
+        self.edges.iter().chain(&self.persisters).chain(&self.senders)
+    }
+
     pub fn actors(&self) -> impl Iterator<Item = &Actor> {
-        self.edges.iter().chain(&self.persisters).map(|placed| &placed.actor)
+        self.everybody().map(|placed| &placed.actor)
     }
 
     /// Waits until every process says that it is ready.
@@ -138,6 +163,7 @@ impl Stage {
         match who {
             Who::Edge(at) => &self.edges[at],
             Who::Persister(at) => &self.persisters[at],
+            Who::Sender(at) => &self.senders[at],
         }
     }
 
@@ -191,7 +217,7 @@ impl Stage {
     }
 
     fn postgres_links(&self, mode: Mode) {
-        for placed in self.edges.iter().chain(&self.persisters) {
+        for placed in self.everybody() {
             placed.postgres.set(mode);
         }
     }

@@ -53,6 +53,8 @@ pub async fn read(stage: &Stage, users: &[User]) -> Truth {
         seats: seats(stage, users).await,
         counters: counters(stage).await,
         histories: Vec::new(),
+        phones: Vec::new(),
+        pushes: Vec::new(),
     };
     let conversations: Vec<Uuid> = truth.counters.keys().copied().collect();
     for edge in 0..stage.edges.len() {

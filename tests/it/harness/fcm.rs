@@ -1,5 +1,4 @@
 //! Google as a process of its own: `messaging fake-fcm`.
-#![expect(dead_code, reason = "for the tests of the role that sends, which follow")]
 
 use std::path::PathBuf;
 use std::time::Duration;

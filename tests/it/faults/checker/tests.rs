@@ -1,5 +1,7 @@
 //! The checker objects to what it is there for.
 
+mod pushes;
+
 use serde_json::json;
 use uuid::Uuid;
 
@@ -9,6 +11,8 @@ use crate::faults::record::{Accepted, Allowed, Event, Note, Seat, What};
 const GROUP: Uuid = Uuid::from_u128(100);
 const ADA: Uuid = Uuid::from_u128(1);
 const BEN: Uuid = Uuid::from_u128(2);
+/// She never has a connection.
+const CLEO: Uuid = Uuid::from_u128(3);
 const CREATED: u64 = 10;
 
 fn id(seq: u64) -> Uuid {
@@ -55,7 +59,7 @@ fn good() -> Case {
     let mut log = vec![entry(
         CREATED,
         "conversationUpdated",
-        json!({"conversationId": GROUP, "change": "created", "userIds": [ADA, BEN]}),
+        json!({"conversationId": GROUP, "change": "created", "userIds": [ADA, BEN, CLEO]}),
     )];
     let mut rows = Vec::new();
     let mut ada = device("Ada's phone", ADA);
@@ -83,6 +87,8 @@ fn good() -> Case {
         seats: vec![seat(ADA, 13, 0), seat(BEN, 0, 3)],
         counters: [(GROUP, (3, 13))].into(),
         histories: vec![(1, GROUP, (11..=13).map(message).collect())],
+        phones: pushes::phones(),
+        pushes: pushes::all(),
     };
     Case { devices: vec![ada, device("Ben's phone", BEN)], truth, began: 0 }
 }
@@ -165,6 +171,7 @@ fn an_acknowledged_message_that_is_not_stored_is_objected_to() {
         |case| {
             case.truth.rows.pop();
             case.truth.log.pop();
+            case.truth.phones.clear();
             case.truth.histories.clear();
             case.truth.counters = [(GROUP, (2, 12))].into();
             case.truth.seats = vec![seat(ADA, 12, 0), seat(BEN, 0, 2)];
@@ -181,6 +188,7 @@ fn what_is_in_the_log_and_not_in_postgres_is_objected_to() {
         |case| {
             case.devices[0].accepted.pop();
             case.truth.rows.pop();
+            case.truth.phones.clear();
             case.truth.histories.clear();
             case.truth.counters = [(GROUP, (2, 12))].into();
             case.truth.seats = vec![seat(ADA, 12, 0), seat(BEN, 0, 2)];
