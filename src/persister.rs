@@ -30,6 +30,7 @@ mod follow;
 pub mod media;
 mod prune;
 mod sweep;
+pub mod verify;
 
 /// What an operator may set.
 #[derive(Debug, Clone, Copy)]

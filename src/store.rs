@@ -9,14 +9,17 @@
 
 pub mod admin;
 pub mod audit;
+pub mod backup;
 pub mod bans;
 pub mod connect;
 pub mod contacts;
 pub mod conversations;
 pub mod details;
 pub mod devices;
+pub mod diagnosis;
 pub mod error;
 pub mod expiry;
+pub mod inspect;
 pub mod joining;
 pub mod leadership;
 pub mod lists;

@@ -3,6 +3,7 @@
 
 use async_nats::HeaderMap;
 use async_nats::jetstream;
+use async_nats::jetstream::stream::RawMessageErrorKind;
 use bytes::Bytes;
 
 use crate::domain::ids::Seq;
@@ -50,6 +51,32 @@ pub async fn park_as(
     let subject = subjects::dead(letter.consumer);
     let (headers, payload) = (headers(&letter), letter.payload);
     store(context, subject, id, headers, payload).await
+}
+
+/// The places in the log of a consumer's letters, the oldest first, at most `limit`.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer.
+pub async fn places(
+    context: &jetstream::Context,
+    consumer: &str,
+    limit: usize,
+) -> Result<Vec<Seq>, BusError> {
+    let stream =
+        context.get_stream_no_info(subjects::DEAD_STREAM).await.map_err(BusError::unavailable)?;
+    let (subject, mut places, mut next) = (subjects::dead(consumer), Vec::new(), 1);
+    while places.len() < limit {
+        match stream.get_first_raw_message_by_subject(&subject, next).await {
+            Ok(letter) => {
+                next = letter.sequence + 1;
+                let place = letter.headers.get(SEQUENCE).map(|value| value.as_str().parse::<Seq>());
+                places.extend(place.and_then(Result::ok));
+            }
+            Err(cause) if cause.kind() == RawMessageErrorKind::NoMessageFound => break,
+            Err(cause) => return Err(BusError::unavailable(cause)),
+        }
+    }
+    Ok(places)
 }
 
 fn headers(letter: &DeadLetter<'_>) -> HeaderMap {

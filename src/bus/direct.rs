@@ -14,7 +14,9 @@ use crate::domain::ids::{ConversationId, Seq};
 use crate::wire::subjects;
 
 use super::BusError;
-use super::log::{self, Log, LogEvent};
+use super::log::{self, Entry, Log, LogEvent};
+use super::reads;
+use super::tail::seq_of;
 
 /// The longest silence within an answer: a replica reads a batch from disk in some 10 ms.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -42,11 +44,14 @@ pub async fn events(
 ) -> Result<Stretch, BusError> {
     let mut stretch = Stretch::default();
     let mut next = after + 1;
+    let subject = subjects::chat(conversation);
     while next <= until {
-        let batch = batch(log, conversation, next, limit + 1 - stretch.events.len()).await?;
-        let Some(last) = batch.last else { break };
+        let batch = batch(log, &subject, next, limit + 1 - stretch.events.len()).await?;
+        let Some(last) = batch.last() else { break };
         next = last + 1;
-        stretch.events.extend(batch.events.into_iter().filter(|event| event.seq <= until));
+        // What is no event is the persister's to park.
+        let events = batch.entries.into_iter().flatten();
+        stretch.events.extend(events.filter(|event| event.seq <= until));
         if stretch.events.len() > limit {
             stretch.events.truncate(limit);
             stretch.more = true;
@@ -59,26 +64,67 @@ pub async fn events(
     Ok(stretch)
 }
 
+/// Entries of the log, in order, for a reader that goes through all of it.
+#[derive(Debug, Default)]
+pub struct Page {
+    pub entries: Vec<Entry>,
+    /// Up to here nothing was left out; behind it the next page begins.
+    pub through: Seq,
+}
+
+/// How often a replica is asked again that does not have yet what its leader has, and the pause before that. A
+/// follower that is ten times this behind is no place to read from.
+const LAGGING: u32 = 10;
+const LAG: Duration = Duration::from_millis(200);
+
+/// The entries from `from` up to `until`, of one conversation or of all, `size` at most.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without a complete answer, or while whoever answers lacks what the log's leader has.
+pub async fn page(
+    log: &Log,
+    conversation: Option<ConversationId>,
+    from: Seq,
+    until: Seq,
+    size: usize,
+) -> Result<Page, BusError> {
+    let subject = conversation.map_or_else(|| "chat.*.*".to_owned(), subjects::chat);
+    for _ in 0..LAGGING {
+        let mut batch = batch(log, &subject, from, size).await?;
+        let last = batch.last();
+        if last.is_none() && !batch.complete {
+            return Err(BusError::unavailable("a direct get was answered with nothing"));
+        }
+        let is_done = last.is_some_and(|last| last >= until);
+        if !is_done && batch.complete {
+            // Any replica may answer. Whether this is the end is the leader's to say.
+            let behind = last.map_or(from.saturating_sub(1), |last| last);
+            let next = reads::next_behind(log, &subject, behind).await?;
+            if next.is_some_and(|next| next <= until) {
+                tokio::time::sleep(LAG).await;
+                continue;
+            }
+        }
+        batch.entries.retain(|entry| seq_of(entry) <= until);
+        let through = if is_done || batch.complete { until } else { last.unwrap_or(until) };
+        return Ok(Page { entries: batch.entries, through });
+    }
+    Err(BusError::unavailable("a replica of the log is behind its leader"))
+}
+
 struct Batch {
-    events: Vec<LogEvent>,
-    /// The last sequence of the answer, whether or not it was an event.
-    last: Option<Seq>,
-    /// The conversation has nothing behind it.
+    entries: Vec<Entry>,
+    /// There is nothing behind it.
     complete: bool,
 }
 
-async fn batch(
-    log: &Log,
-    conversation: ConversationId,
-    from: Seq,
-    size: usize,
-) -> Result<Batch, BusError> {
+async fn batch(log: &Log, subject: &str, from: Seq, size: usize) -> Result<Batch, BusError> {
     let client = log.context.client();
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.map_err(BusError::unavailable)?;
     let request = serde_json::json!({
         "seq": from,
-        "next_by_subj": subjects::chat(conversation),
+        "next_by_subj": subject,
         "batch": size,
         "max_bytes": MAX_BYTES,
     });
@@ -87,7 +133,7 @@ async fn batch(
         .publish_with_reply(subject, inbox, request.to_string().into())
         .await
         .map_err(BusError::unavailable)?;
-    let mut batch = Batch { events: Vec::new(), last: None, complete: false };
+    let mut batch = Batch { entries: Vec::new(), complete: false };
     loop {
         let answer = tokio::time::timeout(SILENCE, answers.next()).await.ok().flatten();
         let answer =
@@ -111,6 +157,11 @@ async fn batch(
 }
 
 impl Batch {
+    /// The last sequence of the answer, whether or not it was an event.
+    fn last(&self) -> Option<Seq> {
+        self.entries.last().map(seq_of)
+    }
+
     fn take(&mut self, mut answer: Message) -> Result<(), BusError> {
         let lacking = || BusError::unavailable("a direct get's answer lacks its place");
         let seq = number(&answer, "Nats-Sequence").ok_or_else(lacking)?;
@@ -118,10 +169,8 @@ impl Batch {
         let stored_at = stored_at.map_or(0, Timestamp::as_nanosecond);
         let subject = header(&answer, "Nats-Subject").ok_or_else(lacking)?.to_owned();
         answer.subject = subject.into();
-        self.last = Some(seq);
-        // What is no event is the persister's to park.
         let stored_at = i64::try_from(stored_at).unwrap_or(i64::MAX);
-        self.events.extend(log::decode(&answer, seq, stored_at).ok());
+        self.entries.push(log::decode(&answer, seq, stored_at));
         Ok(())
     }
 }

@@ -48,6 +48,39 @@ async fn last(log: &Log, subject: &str) -> Result<Option<Seq>, BusError> {
     }
 }
 
+/// The first sequence behind another that a subject, or a pattern of them, has; `None` when there is none.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer.
+pub async fn next_behind(log: &Log, subject: &str, seq: Seq) -> Result<Option<Seq>, BusError> {
+    match log.stream.get_first_raw_message_by_subject(subject, seq + 1).await {
+        Ok(message) => Ok(Some(message.sequence)),
+        Err(cause) if cause.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(cause) => Err(BusError::unavailable(cause)),
+    }
+}
+
+/// The first sequence that was stored at or after a time; `None` when there is none. Found by halves: the stream has
+/// no index by time, and places in it may have been erased.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer.
+pub async fn first_since(log: &Log, since: Timestamp) -> Result<Option<Seq>, BusError> {
+    let Extent { first, last } = extent(log).await?;
+    // What is before `low` is older, what is at or behind `high` is not.
+    let (mut low, mut high) = (first, last + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match stored_behind(log, middle - 1).await? {
+            Some(at) if at < since => {
+                low = next_behind(log, ">", middle - 1).await?.unwrap_or(middle) + 1;
+            }
+            _ => high = middle,
+        }
+    }
+    Ok((low <= last).then_some(low))
+}
+
 /// When the oldest event behind a sequence was stored; `None` when there is none.
 ///
 /// # Errors

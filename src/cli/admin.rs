@@ -5,9 +5,12 @@
 //! transaction. One that destroys asks first, or wants `--yes`, and a `--reason`.
 
 mod audit;
+mod backup;
+mod doctor;
 mod operator;
 mod table;
 mod user;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -53,8 +56,16 @@ unless it is 0.";
 enum Area {
     /// What operators have changed, the newest first.
     Audit(audit::Args),
+    /// Copy Postgres, the log and the files at one moment into a folder.
+    Backup(backup::Args),
+    /// Look at everything that the service needs, and say what to change.
+    Doctor(doctor::Args),
+    /// Put a backup into empty servers.
+    Restore(backup::RestoreArgs),
     /// People and their conversations.
     User(user::Args),
+    /// Compare the log with Postgres, counters with a recount, files with what names them; and repair.
+    Verify(verify::Args),
 }
 
 /// Runs the command to its end.
@@ -69,6 +80,10 @@ pub async fn command(args: Args, config: Config) -> anyhow::Result<ExitCode> {
     };
     match args.area {
         Area::Audit(args) => audit::command(args, &operator).await,
+        Area::Backup(args) => backup::command(args, &operator).await,
+        Area::Doctor(args) => doctor::command(args, &operator).await,
+        Area::Restore(args) => backup::restore(args, &operator).await,
         Area::User(args) => user::command(args, &operator).await,
+        Area::Verify(args) => verify::command(args, &operator).await,
     }
 }

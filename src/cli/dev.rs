@@ -9,7 +9,7 @@ mod folder;
 mod nats;
 mod notifications;
 mod postgres;
-mod tools;
+pub mod tools;
 mod unix_user;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};

@@ -13,6 +13,12 @@ const LOCK: i64 = i64::from_be_bytes(*b"messagin");
 /// The oldest server whose features the statements here rely on.
 const OLDEST_SERVER: i32 = 150_000;
 
+/// The number of the last migration that this program knows.
+pub fn latest() -> i32 {
+    let runner = embedded::migrations::runner();
+    runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or(0)
+}
+
 /// Applies what is missing and returns the names of what was applied. Any number of nodes may call this at
 /// once: an advisory lock lets one work and the others find it done.
 ///

@@ -163,6 +163,22 @@ impl Leader {
     }
 }
 
+/// Applies what a stretch of the log says to rows that may have been there before, `again` being the messages that are
+/// not. Their counters are 0 until the conversation is numbered again; the position in the log is left alone.
+pub(super) async fn replay(
+    tx: &Transaction<'_>,
+    batch: &Batch,
+    again: &[&Message],
+) -> Result<(), StoreError> {
+    insert::messages(tx, again, &Counted { counters: vec![0; again.len()] }).await?;
+    conversations::note(tx, &batch.conversations).await?;
+    changes::edits(tx, &batch.edits).await?;
+    reactions::apply(tx, &batch.reactions).await?;
+    let all: Vec<&Message> = batch.messages.iter().collect();
+    media::confirm(tx, &batch.media, &all).await?;
+    changes::deletions(tx, &batch.deletions).await
+}
+
 enum Applied {
     Committed,
     /// These ids were there already; nothing was applied.

@@ -13,13 +13,14 @@ use crate::harness::node::command;
 use crate::harness::shipped::Shipped;
 
 /// Every user of the account, in the order of the file.
-const USERS: [&str; 9] = [
+const USERS: [&str; 10] = [
     "edge",
     "persister",
     "push",
     "ingest",
     "topology",
     "operator",
+    "backup",
     "messaging",
     "events",
     "billing",

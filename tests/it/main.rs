@@ -22,6 +22,7 @@ mod faults;
 mod fresh;
 mod harness;
 mod ingest;
+mod inspect;
 mod lockdown;
 mod malformed;
 mod markers;

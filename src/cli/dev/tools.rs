@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 /// Where `scripts/setup` puts what the machine lacks.
 const TOOLS: &str = ".tools";
@@ -69,6 +69,26 @@ pub fn postgres(major: Option<u32>) -> anyhow::Result<PostgresTools> {
         ),
         None => bail!("There is no Postgres on this machine. {INSTALL_POSTGRES}"),
     }
+}
+
+/// A program of Postgres, such as `pg_dump`, that is at least as new as the server it is to work with.
+///
+/// # Errors
+/// When there is none: how to get one.
+pub fn postgres_client(program: &str, major: u32) -> anyhow::Result<PathBuf> {
+    let candidates = postgres_folders().into_iter().chain(path_folders());
+    let found = candidates.map(|folder| folder.join(program)).filter(|file| file.is_file());
+    let fitting = |file: &PathBuf| postgres_version(file).is_some_and(|version| version >= major);
+    found.into_iter().find(fitting).with_context(|| {
+        format!(
+            "There is no {program} of Postgres {major} or newer on this machine; install it \
+             (Debian, Ubuntu: `apt-get install postgresql-client`)"
+        )
+    })
+}
+
+fn path_folders() -> Vec<PathBuf> {
+    env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect()
 }
 
 const INSTALL_POSTGRES: &str = "Run `make setup`, or install it yourself: \

@@ -69,7 +69,7 @@ impl Shipped {
         let folder = tools::folder("shipped");
         copy(&folder, changes);
         let passwords =
-            ["edge", "persister", "push", "ingest", "topology", "operator", "messaging"]
+            ["edge", "persister", "push", "ingest", "topology", "operator", "backup", "messaging"]
                 .into_iter()
                 .chain(["events", "billing", "sys", "cluster"])
                 .map(|user| (format!("NATS_{}_PASSWORD", user.to_uppercase()), password(user)));

@@ -1,0 +1,138 @@
+//! Rebuilding what was found wrong, conversation by conversation.
+
+use std::collections::BTreeMap;
+
+use crate::bus::{direct, reads};
+use crate::domain::ids::{ConversationId, Seq};
+use crate::store::audit::Audit;
+use crate::store::inspect::{Finding, Inspector, Kind, Rebuilt};
+
+use super::{PAGE, Report, Scope, Verifier, VerifyError, batch, lowest};
+
+/// While a conversation is rebuilt the persister goes on; what it changed in between is found by looking again.
+const ROUNDS: usize = 3;
+
+/// What a repair did.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    pub conversations: u64,
+    pub files: u64,
+    /// What is still wrong.
+    pub left: Vec<Finding>,
+}
+
+impl Verifier {
+    /// Rebuilds what the report names and looks at it again. `drop_unknown` also drops messages that only Postgres has:
+    /// the log may have lost what Postgres kept, so that is for somebody to decide.
+    ///
+    /// # Errors
+    /// When NATS or Postgres does not answer; what was rebuilt by then stays rebuilt.
+    pub async fn repair(
+        &self,
+        report: &Report,
+        drop_unknown: bool,
+        note: &Audit,
+    ) -> Result<Repaired, VerifyError> {
+        let mut repaired = Repaired::default();
+        let mut inspector = self.store.inspector().await?;
+        for (conversation, findings) in by_conversation(&report.findings) {
+            let mut findings = findings;
+            for _ in 0..ROUNDS {
+                if !drop_unknown {
+                    repaired.left.extend(take_unknown(&mut findings));
+                }
+                if findings.is_empty() {
+                    break;
+                }
+                self.rebuild(&mut inspector, conversation, &findings, note).await?;
+                findings = self.again(conversation, report.from).await?;
+                if !drop_unknown {
+                    take_unknown(&mut findings);
+                }
+            }
+            repaired.left.extend(findings);
+            repaired.conversations += 1;
+        }
+        let is_file = |kind| matches!(kind, Kind::MediaUnnamed | Kind::MediaUseUnfounded);
+        let files = report.findings.iter().filter(|finding| is_file(finding.kind));
+        let keys: Vec<_> = files.filter_map(|finding| finding.id).collect();
+        for keys in keys.chunks(PAGE) {
+            let note = Audit { target: format!("{} files", keys.len()), ..note.clone() };
+            inspector.release_files(keys, self.clock.now(), &note).await?;
+            repaired.files += keys.len() as u64;
+        }
+        let lost = report.findings.iter().filter(|f| f.kind == Kind::ObjectMissing);
+        repaired.left.extend(lost.cloned());
+        Ok(repaired)
+    }
+
+    async fn rebuild(
+        &self,
+        inspector: &mut Inspector,
+        conversation: ConversationId,
+        findings: &[Finding],
+        note: &Audit,
+    ) -> Result<(), VerifyError> {
+        let note = Audit { target: conversation.to_string(), ..note.clone() };
+        inspector.drop_unknown(conversation, findings, &note).await?;
+        if let Some(from) = lowest(findings)
+            && !self.replay(inspector, conversation, from, &note).await?
+        {
+            return Ok(());
+        }
+        let end = reads::extent(&self.log).await?.last;
+        Ok(inspector.renumber(conversation, end, &note).await?)
+    }
+
+    /// Applies the log of a conversation again; false when there is no such conversation.
+    async fn replay(
+        &self,
+        inspector: &mut Inspector,
+        conversation: ConversationId,
+        from: Seq,
+        note: &Audit,
+    ) -> Result<bool, VerifyError> {
+        let until = self.store.progress().await?.last_seq;
+        let mut next = from;
+        while next <= until {
+            let page = direct::page(&self.log, Some(conversation), next, until, PAGE).await?;
+            let (mut batch, _) = batch::read(&page.entries);
+            batch.through = super::last(&page.entries).unwrap_or(page.through);
+            if inspector.replay(conversation, &batch, note).await? == Rebuilt::NoSuchConversation {
+                return Ok(false);
+            }
+            next = page.through + 1;
+        }
+        Ok(true)
+    }
+
+    async fn again(
+        &self,
+        conversation: ConversationId,
+        from: Seq,
+    ) -> Result<Vec<Finding>, VerifyError> {
+        let scope = Scope { conversation: Some(conversation), since: Some(from) };
+        // Boxed: a comparison may come to repairing, as far as the compiler knows.
+        Ok(Box::pin(self.run(scope, |_, _| {})).await?.findings)
+    }
+}
+
+/// Files apart, which belong to no rebuilding.
+fn by_conversation(findings: &[Finding]) -> BTreeMap<ConversationId, Vec<Finding>> {
+    let mut groups: BTreeMap<ConversationId, Vec<Finding>> = BTreeMap::new();
+    for finding in findings {
+        let is_file = matches!(
+            finding.kind,
+            Kind::MediaUnnamed | Kind::MediaUseUnfounded | Kind::ObjectMissing
+        );
+        if let Some(conversation) = finding.conversation_id.filter(|_| !is_file) {
+            groups.entry(conversation).or_default().push(finding.clone());
+        }
+    }
+    groups
+}
+
+/// Takes out messages that only Postgres has.
+fn take_unknown(findings: &mut Vec<Finding>) -> Vec<Finding> {
+    findings.extract_if(.., |finding| finding.kind == Kind::MessageUnknown).collect()
+}

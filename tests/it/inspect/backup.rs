@@ -1,0 +1,193 @@
+//! What was backed up comes back, into servers that have nothing in them.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{document, said};
+use crate::harness::flow::{self, UNPACED, history, place_of};
+use crate::harness::shipped::Shipped;
+use crate::harness::upload::{Form, encoded};
+use crate::harness::{User, World, Ws, tools};
+
+/// A world with a conversation, in which a message was deleted, and a file.
+struct Scene {
+    world: World,
+    media: String,
+    ada: User,
+    ben: User,
+    chat: Uuid,
+    /// The folder of the backup, which does not exist yet.
+    folder: PathBuf,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let media = format!("file://{}", tools::folder("media").display());
+        let settings = [UNPACED, &[("MESSAGING_MEDIA_URL", media.as_str())]].concat();
+        let world = World::start_with(&settings).await;
+        let (ada, ben) = (world.user("Ada"), world.user("Ben"));
+        let rest = world.node().rest(&ada);
+        let chat = flow::open_direct(&rest, &ben).await;
+        for number in 0..20 {
+            flow::send(&rest, chat, &number.to_string()).await;
+        }
+        let gone = flow::send(&rest, chat, "deleted").await;
+        rest.delete(&format!("/messages/{}", flow::id_of(&gone))).await.expect(200);
+        let png = encoded(8, 8, image::ImageFormat::Png);
+        let form = Form::file("p.png", "image/png", &png).with("conversationId", &chat.to_string());
+        let file = world.node().upload(&ada, form).await.expect(201);
+        let picture = json!({"conversationId": chat, "content": "", "type": "image",
+            "metadata": {"imageUrl": file["url"], "imageWidth": 8, "imageHeight": 8}});
+        rest.post("/messages", picture).await.expect(201);
+        world.persisted().await;
+        world.erased(place_of(&gone).0).await;
+        let folder = tools::folder("backup").join("here");
+        Self { world, media, ada, ben, chat, folder }
+    }
+
+    fn folder(&self) -> &str {
+        self.folder.to_str().expect("text")
+    }
+
+    async fn back_up(&self) -> serde_json::Value {
+        let media = [("MESSAGING_MEDIA_URL", self.media.as_str())];
+        let output = self.world.admin_with(&["backup", self.folder(), "--json"], &media).await;
+        assert!(output.status.success(), "{}", said(&output));
+        document(&output)
+    }
+}
+
+#[tokio::test]
+async fn every_acknowledged_message_is_found_in_fresh_servers_and_old_cursors_are_reset() {
+    let mut scene = Scene::set().await;
+    // What is acknowledged and not in Postgres is in the log.
+    let edge = scene.world.add_node_with(&["--role", "edge"], UNPACED).await;
+    let ben = scene.world.nodes()[edge].ws(&scene.ben).await;
+    scene.world.node_mut(0).terminate().await;
+    let rest = scene.world.nodes()[edge].rest(&scene.ada);
+    for number in 0..5 {
+        flow::send(&rest, scene.chat, &format!("late {number}")).await;
+    }
+    let before = history(&scene.world.nodes()[edge].rest(&scene.ben), scene.chat, 50).await;
+    assert_eq!(before.len(), 27);
+    let manifest = scene.back_up().await;
+    assert_eq!(manifest["media"]["copied"], 2, "the picture and its thumbnail: {manifest}");
+    flow::send(&rest, scene.chat, "after the backup").await;
+    let cursor = cursor_of(ben).await;
+
+    let mut fresh = World::without_nodes().await;
+    let media = format!("file://{}", tools::folder("media").display());
+    let settings = [("MESSAGING_MEDIA_URL", media.as_str())];
+    let output = fresh.admin_with(&["restore", scene.folder()], &settings).await;
+    assert!(output.status.success(), "{}", said(&output));
+    let node = fresh.add_node(&[UNPACED, &settings].concat()).await;
+    fresh.persisted().await;
+    let rest = fresh.nodes()[node].rest(&scene.ben);
+    let after = history(&rest, scene.chat, 50).await;
+    assert!(after == before, "{} messages are there", after.len());
+    let picture = before.iter().find(|m| m["type"] == "image").expect("a picture");
+    let link = picture["metadata"]["imageUrl"].as_str().expect("a link");
+    let fetched = fresh.nodes()[node].fetch(Some(&scene.ben), link).await;
+    assert_eq!(fetched.status().as_u16(), 200);
+
+    let url = &fresh.nodes()[node].url;
+    let mut ws = Ws::connect_to(url, &format!("?cursor={cursor}"), &scene.ben.token).await;
+    ws.event("reset").await;
+    let sent = flow::send(&rest, scene.chat, "goes on").await;
+    assert!(place_of(&sent).0 > before.iter().map(|m| place_of(m).0).max().expect("some"));
+    fresh.persisted().await;
+    let output = fresh.admin_with(&["verify", "--json"], &settings).await;
+    assert!(output.status.success(), "{}", document(&output));
+}
+
+async fn cursor_of(mut ws: Ws) -> String {
+    let mut event = ws.event("newMessage").await;
+    while event["data"]["content"] != "after the backup" {
+        event = ws.event("newMessage").await;
+    }
+    event["cursor"].as_str().expect("a cursor").to_owned()
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_with_a_sentence_and_changes_nothing() {
+    let scene = Scene::set().await;
+    scene.back_up().await;
+    let folder = scene.folder();
+    let again = scene.world.admin(&["backup", folder]).await;
+    assert!(said(&again).contains("is not empty"), "{}", said(&again));
+    let running = scene.world.admin(&["restore", folder]).await;
+    assert!(said(&running).contains("Stop all of its processes"), "{}", said(&running));
+    assert!(!running.status.success());
+
+    let mut other = World::start_with(UNPACED).await;
+    let rest = other.node().rest(&scene.ada);
+    let kept = flow::open_direct(&rest, &scene.ben).await;
+    flow::send(&rest, kept, "kept").await;
+    other.persisted().await;
+    other.node_mut(0).terminate().await;
+    let media = [("MESSAGING_MEDIA_URL", scene.media.as_str())];
+    let full = other.admin_with(&["restore", folder], &media).await;
+    assert!(
+        said(&full).contains("Nothing was changed") || said(&full).contains("nothing was changed"),
+        "{}",
+        said(&full)
+    );
+    assert_eq!(other.rows(kept).await.len(), 1);
+    let no_files = other.admin(&["restore", folder]).await;
+    assert!(said(&no_files).contains("MESSAGING_MEDIA_URL"), "{}", said(&no_files));
+
+    let forced = ["restore", folder, "--yes", "--reason", "a test"];
+    let dump = scene.folder.join("postgres.dump");
+    let whole = std::fs::read(&dump).expect("readable");
+    std::fs::write(&dump, &whole[..whole.len() - 1]).expect("writable");
+    let damaged = other.admin_with(&forced, &media).await;
+    assert!(said(&damaged).contains("the backup is damaged"), "{}", said(&damaged));
+    assert_eq!(other.rows(kept).await.len(), 1);
+    std::fs::write(&dump, &whole).expect("writable");
+    let text = std::fs::read_to_string(scene.folder.join("manifest.json")).expect("readable");
+    let newer = text.replacen("\"schema\": ", "\"schema\": 9", 1);
+    std::fs::write(scene.folder.join("manifest.json"), newer).expect("writable");
+    let newer = other.admin_with(&forced, &media).await;
+    assert!(said(&newer).contains("made by a newer version"), "{}", said(&newer));
+    std::fs::write(scene.folder.join("manifest.json"), text).expect("writable");
+    let nowhere = other.admin(&["restore", "/nonexistent"]).await;
+    assert!(said(&nowhere).contains("is no backup"), "{}", said(&nowhere));
+
+    let forced = other.admin_with(&forced, &media).await;
+    assert!(forced.status.success(), "{}", said(&forced));
+    assert_eq!(other.rows(kept).await.len(), 0);
+    assert_eq!(other.rows(scene.chat).await.len(), 22);
+}
+
+#[tokio::test]
+async fn the_user_backup_may_do_it_and_the_operator_may_compare() {
+    let shipped = Shipped::single();
+    let mut world = World::without_nodes().await;
+    let of = |user: &str| shipped.environment(user);
+    let messaging = of("messaging");
+    let messaging: Vec<_> = messaging.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let node = world.add_node(&messaging).await;
+    let (ada, ben) = (world.user("Ada"), world.user("Ben"));
+    let rest = world.nodes()[node].rest(&ada);
+    let chat = flow::open_direct(&rest, &ben).await;
+    flow::send(&rest, chat, "hello").await;
+    history(&rest, chat, 5).await;
+    world.node_mut(node).terminate().await;
+
+    let folder = tools::folder("backup").join("here");
+    let folder = folder.to_str().expect("text");
+    let steps: [(&str, &[&str]); 3] = [
+        ("operator", &["verify", "--json"]),
+        ("backup", &["backup", folder]),
+        ("backup", &["restore", folder, "--yes", "--reason", "a test"]),
+    ];
+    for (user, arguments) in steps {
+        let environment = of(user);
+        let environment: Vec<_> =
+            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let output = world.admin_with(arguments, &environment).await;
+        assert!(output.status.success(), "{user} {arguments:?}: {}", said(&output));
+    }
+}
