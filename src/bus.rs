@@ -4,6 +4,7 @@
 //! and never call one another.
 
 pub mod api;
+pub mod ask;
 pub mod connect;
 pub mod control;
 pub mod dead_letter;
@@ -23,6 +24,7 @@ pub mod snapshot;
 pub mod statuses;
 pub mod tail;
 pub mod topology;
+pub mod watch;
 pub mod work;
 
 pub use async_nats::Client;

@@ -14,6 +14,7 @@ pub mod bans;
 pub mod connect;
 pub mod contacts;
 pub mod conversations;
+pub mod deletions;
 pub mod details;
 pub mod devices;
 pub mod diagnosis;

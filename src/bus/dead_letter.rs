@@ -11,12 +11,14 @@ use crate::wire::subjects;
 
 use super::BusError;
 
+pub mod operators;
 pub mod services;
 
 const SUBJECT: &str = "Dead-Subject";
 const SEQUENCE: &str = "Dead-Sequence";
 const REASON: &str = "Dead-Reason";
 const ATTEMPTS: &str = "Dead-Attempts";
+const EVENT: &str = "Dead-Event";
 
 /// A message that a consumer gives up on.
 pub struct DeadLetter<'a> {
@@ -25,6 +27,8 @@ pub struct DeadLetter<'a> {
     pub subject: String,
     /// Its place in the stream it came from; also what keeps a second parking of it from being stored.
     pub seq: Seq,
+    /// The kind of event that it was in the log, if it was one: without it nobody could try it again.
+    pub event: Option<&'a str>,
     pub reason: &'a str,
     pub attempts: u32,
     pub payload: Bytes,
@@ -83,6 +87,9 @@ fn headers(letter: &DeadLetter<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(SUBJECT, letter.subject.as_str());
     headers.insert(SEQUENCE, letter.seq.to_string().as_str());
+    if let Some(event) = letter.event {
+        headers.insert(EVENT, event);
+    }
     headers.insert(REASON, line(letter.reason).as_str());
     headers.insert(ATTEMPTS, letter.attempts.to_string().as_str());
     headers

@@ -7,8 +7,12 @@
 mod audit;
 mod backup;
 mod doctor;
+mod conversation;
+mod dead;
+mod message;
 mod operator;
 mod table;
+mod tail;
 mod user;
 mod verify;
 
@@ -22,6 +26,8 @@ use crate::config::Config;
 
 /// The variable that says who an operator is.
 const OPERATOR: &str = "MESSAGING_OPERATOR";
+/// The service that operators are when they say something, and the user of NATS.
+const SERVICE: &str = "operator";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
@@ -62,6 +68,14 @@ enum Area {
     Doctor(doctor::Args),
     /// Put a backup into empty servers.
     Restore(backup::RestoreArgs),
+    /// Conversations: look, make, change, export, delete.
+    Conversation(conversation::Args),
+    /// What could not be processed, and why: look, try again, drop.
+    Dead(dead::Args),
+    /// Single messages: look, delete, write as the system.
+    Message(message::Args),
+    /// Events as they happen.
+    Tail(tail::Args),
     /// People and their conversations.
     User(user::Args),
     /// Compare the log with Postgres, counters with a recount, files with what names them; and repair.
@@ -83,6 +97,10 @@ pub async fn command(args: Args, config: Config) -> anyhow::Result<ExitCode> {
         Area::Backup(args) => backup::command(args, &operator).await,
         Area::Doctor(args) => doctor::command(args, &operator).await,
         Area::Restore(args) => backup::restore(args, &operator).await,
+        Area::Conversation(args) => conversation::command(args, &operator).await,
+        Area::Dead(args) => dead::command(args, &operator).await,
+        Area::Tail(args) => tail::command(args, &operator).await,
+        Area::Message(args) => message::command(args, &operator).await,
         Area::User(args) => user::command(args, &operator).await,
         Area::Verify(args) => verify::command(args, &operator).await,
     }

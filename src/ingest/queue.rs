@@ -186,6 +186,7 @@ impl Ingest {
             consumer: work::NAME,
             subject: delivery.subject().to_owned(),
             seq: delivery.seq,
+            event: None,
             reason: &reason(refusal),
             attempts: u32::try_from(delivery.attempts).unwrap_or(u32::MAX),
             payload: delivery.payload().clone(),

@@ -27,6 +27,7 @@ pub fn read(entries: &[Entry]) -> (Batch, Vec<Poison>) {
             Err(malformed) => poison.push(Poison {
                 seq: malformed.seq,
                 subject: malformed.subject.clone(),
+                event: None,
                 reason: malformed.reason.to_owned(),
                 payload: malformed.payload.clone(),
             }),

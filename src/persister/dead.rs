@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::bus::dead_letter::{self, DeadLetter};
 use crate::bus::log::LogEvent;
 use crate::domain::ids::Seq;
+use crate::wire::event::EventKind;
 use crate::wire::subjects;
 
 use super::{Fault, NAME, Persister};
@@ -14,6 +15,8 @@ use super::{Fault, NAME, Persister};
 pub struct Poison {
     pub seq: Seq,
     pub subject: String,
+    /// Absent for what was no event.
+    pub event: Option<EventKind>,
     pub reason: String,
     pub payload: Bytes,
 }
@@ -23,6 +26,7 @@ impl Poison {
         Self {
             seq: event.seq,
             subject: subjects::chat(event.conversation),
+            event: Some(event.kind),
             reason,
             payload: event.payload.clone(),
         }
@@ -41,6 +45,7 @@ impl Persister {
                 consumer: NAME,
                 subject: event.subject,
                 seq: event.seq,
+                event: event.event.map(EventKind::as_str),
                 reason: &event.reason,
                 attempts: 1,
                 payload: event.payload,

@@ -1,5 +1,5 @@
 //! What the leader itself puts into the log when its time has come: messages that were scheduled, and deletions of
-//! those that have vanished.
+//! those that have vanished, or that an operator or a rule has asked for.
 //!
 //! **Once.** Postgres says what is due, and it says so until the event has come back through the log and was applied.
 //! So nothing is looked for before everything that the log held when this leader began was applied (a predecessor may
@@ -26,8 +26,11 @@ use super::{Fault, Persister, due};
 
 /// How often to look. Nothing that is over is shown in between; those who have it are told this much later at worst.
 const EVERY: Duration = Duration::from_millis(500);
-/// Events of one round: at some 20,000 a second the log takes them in 10 ms.
+/// Events of each kind in one round: at some 20,000 a second the log takes them in 10 ms.
 const ROUND: u32 = 200;
+/// The pause behind a full round, when more is waiting: a conversation of 100,000 messages is deleted within a minute, and
+/// live messages have most of the log to themselves.
+const SOON: Duration = Duration::from_millis(50);
 /// How long a scheduled message that failed, or was cancelled, is remembered: longer than anybody repeats a request.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Between two goes of forgetting them.
@@ -131,7 +134,13 @@ impl Persister {
         let now = self.clock.now();
         self.settle(leader, sweep, now).await?;
         let expired = leader.expired(now, ROUND).await?;
-        let mut records: Vec<_> = expired.iter().filter_map(deletion).map(|r| (None, r)).collect();
+        let asked = leader.due_deletions(ROUND).await?;
+        let is_full = [&expired, &asked].iter().any(|due| due.len() == ROUND as usize);
+        if is_full {
+            sweep.due = Instant::now() + SOON;
+        }
+        let deletions = expired.iter().chain(&asked).filter_map(deletion);
+        let mut records: Vec<_> = deletions.map(|record| (None, record)).collect();
         let due = leader.take_due(now, ROUND).await?;
         for due in due {
             let id = due.scheduled.id;

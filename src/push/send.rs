@@ -293,6 +293,7 @@ impl Push {
             consumer: NAME,
             subject: subjects::chat(job.conversation_id),
             seq: job.seq,
+            event: None,
             reason,
             attempts: claim.attempts,
             payload: payload.into(),

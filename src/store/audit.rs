@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use super::{Store, StoreError, execute, rows, signed};
 
 /// An operator's change, to be noted with it.
-#[allow(dead_code, reason = "first used with the next commands")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
     pub operator: String,
@@ -39,7 +38,6 @@ pub struct Filter {
 }
 
 /// Notes a change in its own transaction.
-#[allow(dead_code, reason = "first used with the next commands")]
 pub(super) async fn insert(client: &impl GenericClient, audit: &Audit) -> Result<(), StoreError> {
     let sql = "INSERT INTO audit (operator, action, target, reason) VALUES ($1, $2, $3, $4)";
     let Audit { operator, action, target, reason } = audit;
@@ -49,7 +47,6 @@ pub(super) async fn insert(client: &impl GenericClient, audit: &Audit) -> Result
 
 /// Notes a change and commits it, or takes it back where it was only tried (`--dry-run`): the same statements and the
 /// same rules, so that what is said to be possible is.
-#[allow(dead_code, reason = "first used with the next commands")]
 pub(super) async fn finish(
     tx: Transaction<'_>,
     audit: &Audit,
@@ -68,7 +65,6 @@ impl Store {
     ///
     /// # Errors
     /// As every statement; change nothing then.
-    #[allow(dead_code, reason = "first used with the next commands")]
     pub async fn note(&self, audit: &Audit) -> Result<(), StoreError> {
         self.within(async { insert(&self.client().await?, audit).await }).await
     }

@@ -222,7 +222,7 @@ fn view(
 }
 
 /// Inserts the row; `false` if the direct conversation exists already.
-async fn insert(
+pub(super) async fn insert(
     tx: &Transaction<'_>,
     new: &NewConversation,
     now: Timestamp,
@@ -255,7 +255,7 @@ async fn insert(
     Ok(inserted > 0)
 }
 
-async fn by_direct_key(
+pub(super) async fn by_direct_key(
     client: &impl GenericClient,
     key: Option<&str>,
 ) -> Result<Option<ConversationId>, StoreError> {

@@ -57,9 +57,10 @@ impl Store {
                 if there.map_err(StoreError::from)? {
                     return Ok(());
                 }
+                // An operator may have deleted it; what comes now is new.
                 let sql = "UPDATE conversations SET participant_count = participant_count + 1,
-                               updated_at = $2 WHERE id = $1";
-                execute(&tx, sql, &[id, &now]).await?;
+                               updated_at = $2, title = $3, deleted_at = NULL WHERE id = $1";
+                execute(&tx, sql, &[id, &now, title]).await?;
             }
             users::ensure_stubs(&tx, &[*user]).await?;
             participants::insert(&tx, *id, &[*user], Role::Member, now).await?;

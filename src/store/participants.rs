@@ -103,13 +103,13 @@ pub(super) struct Locked {
     pub join_approval: bool,
 }
 
-/// Locks the row of a conversation, if there is one.
+/// Locks the row of a conversation, unless there is none, or it was deleted for everyone.
 pub(super) async fn lock(
     tx: &Transaction<'_>,
     conversation: ConversationId,
 ) -> Result<Option<Locked>, StoreError> {
-    let sql =
-        "SELECT type, participant_count, join_approval FROM conversations WHERE id = $1 FOR UPDATE";
+    let sql = "SELECT type, participant_count, join_approval FROM conversations
+               WHERE id = $1 AND deleted_at IS NULL FOR UPDATE";
     let Some(row) = row(tx, sql, &[&conversation]).await? else { return Ok(None) };
     let participants: i32 = row.try_get("participant_count")?;
     Ok(Some(Locked {

@@ -98,8 +98,11 @@ impl Store {
         conversations: &[ConversationId],
     ) -> Result<Vec<Destination>, StoreError> {
         self.within(async {
-            let sql =
-                concat!("SELECT ", destination!(), " FROM conversations c WHERE c.id = ANY($1)");
+            let sql = concat!(
+                "SELECT ",
+                destination!(),
+                " FROM conversations c WHERE c.id = ANY($1) AND c.deleted_at IS NULL"
+            );
             let found = rows(&self.client().await?, sql, &[&conversations]).await?;
             found.iter().map(destination).collect()
         })
@@ -120,6 +123,7 @@ impl Store {
                 destination!(),
                 " FROM conversations c
                   WHERE c.context_type = $1 AND c.context_id = $2 AND c.id > $3
+                    AND c.deleted_at IS NULL
                   ORDER BY c.id LIMIT $4"
             );
             let limit = signed(limit.into());

@@ -6,6 +6,8 @@ use crate::domain::ids::{ConversationId, partition};
 
 /// The stream that is the log.
 pub const CHAT_STREAM: &str = "CHAT";
+/// Every event of the log, as it is published.
+pub const CHAT_ALL: &str = "chat.*.*";
 /// The stream of what other services publish.
 pub const INGEST_STREAM: &str = "INGEST";
 /// The stream of dead letters.

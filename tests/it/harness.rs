@@ -1,5 +1,6 @@
 //! Starts servers, breaks them, and asserts at the end that nothing is left over.
 
+pub mod admin;
 pub mod chat;
 pub mod cluster;
 pub mod fcm;

@@ -2,6 +2,7 @@
 //!
 //! `cargo test --test it <part of a name>` runs some of it. Begin a test with [`harness::World::start`].
 
+mod admin;
 mod architecture;
 mod cli;
 mod cluster;

@@ -123,7 +123,7 @@ impl Letters {
         }
     }
 
-    async fn stream(&self) -> Result<stream::Stream<()>, BusError> {
+    pub(super) async fn stream(&self) -> Result<stream::Stream<()>, BusError> {
         let found = self.context.get_stream_no_info(subjects::DEAD_STREAM).await;
         found.map_err(|cause| match cause.kind() {
             GetStreamErrorKind::JetStream(refusal) if refusal.code() < 500 => {

@@ -9,6 +9,7 @@ use comfy_table::Table;
 use serde::Serialize;
 
 use crate::bus;
+use crate::bus::refusals::Refusals;
 use crate::cli::settings;
 use crate::config::Config;
 use crate::domain::clock::SystemClock;
@@ -52,17 +53,23 @@ impl Operator {
     ///
     /// # Errors
     /// When it does not within seconds.
-    #[allow(dead_code, reason = "first used with the next commands")]
     pub async fn nats(&self) -> anyhow::Result<bus::Client> {
+        Ok(self.nats_with_refusals().await?.0)
+    }
+
+    /// The same, and where it is heard that something is not allowed, which is answered by nothing else.
+    ///
+    /// # Errors
+    /// As [`Operator::nats`].
+    pub async fn nats_with_refusals(&self) -> anyhow::Result<(bus::Client, Arc<Refusals>)> {
         let settings = settings::nats(&self.config.nats);
         let connecting = bus::connect::connect(&settings, "admin");
         let connected = tokio::time::timeout(PATIENCE, connecting).await;
         let connected = connected.context("NATS does not answer within 5 s")?;
-        connected.context("NATS cannot be reached")
+        Ok((connected.context("NATS cannot be reached")?, settings.refusals))
     }
 
     /// What the audit will say of a change of `target`, which is an id.
-    #[allow(dead_code, reason = "first used with the next commands")]
     pub fn audit(&self, action: &'static str, target: impl ToString) -> Audit {
         Audit {
             operator: self.name.clone(),
@@ -77,7 +84,6 @@ impl Operator {
     ///
     /// # Errors
     /// Without a reason, without agreement, or where nobody can be asked.
-    #[allow(dead_code, reason = "first used with the next commands")]
     pub fn confirm(&self, what: &str) -> anyhow::Result<()> {
         if self.dry_run {
             return Ok(());
@@ -124,7 +130,6 @@ impl Operator {
     ///
     /// # Errors
     /// When standard output is closed.
-    #[allow(dead_code, reason = "first used with the next commands")]
     pub fn say(&self, value: &impl Serialize, sentence: &str) -> anyhow::Result<()> {
         match self.json {
             true => line(&serde_json::to_string(value)?),

@@ -1,0 +1,169 @@
+//! Who is in a conversation.
+
+use std::process::ExitCode;
+
+use clap::ArgGroup;
+use jiff::Timestamp;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::change::{at_once, most, some};
+use super::{Operator, event, find, refused};
+use crate::cli::admin::table::{maybe_time, plain, table, time};
+use crate::domain::conversation::{Conversation, Participant, Role};
+use crate::domain::ids::UserId;
+use crate::store::Store;
+use crate::store::admin::members::Move;
+use crate::store::participants::ParticipantKey;
+use crate::wire::event::Change;
+
+/// Participants read at a time.
+const PAGE: u32 = 1_000;
+
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("move").args(["add", "remove", "admin", "member"])))]
+pub struct Args {
+    /// The conversation's id.
+    #[arg(value_name = "UUID")]
+    conversation: Uuid,
+    /// Take these people in.
+    #[arg(long, value_name = "UUID", value_delimiter = ',')]
+    add: Vec<Uuid>,
+    /// Remove these people.
+    #[arg(long, value_name = "UUID", value_delimiter = ',')]
+    remove: Vec<Uuid>,
+    /// Make these participants admins.
+    #[arg(long, value_name = "UUID", value_delimiter = ',')]
+    admin: Vec<Uuid>,
+    /// Make these participants plain members.
+    #[arg(long, value_name = "UUID", value_delimiter = ',')]
+    member: Vec<Uuid>,
+    /// How many to list.
+    #[arg(long, default_value_t = 1_000)]
+    limit: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Archive {
+    /// The conversation's id.
+    #[arg(value_name = "UUID")]
+    conversation: Uuid,
+    /// Only of this participant.
+    #[arg(long, value_name = "UUID")]
+    user: Option<Uuid>,
+    /// Take it out of the archive.
+    #[arg(long)]
+    undo: bool,
+}
+
+/// Lists or changes them.
+pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode> {
+    let id = args.conversation;
+    let max = most(operator);
+    let moves = [
+        (args.add, Move::Add { max }, Change::ParticipantsAdded, "conversation participants add"),
+        (
+            args.remove,
+            Move::Remove,
+            Change::ParticipantsRemoved,
+            "conversation participants remove",
+        ),
+        (args.admin, Move::Role(Role::Admin), Change::Role, "conversation participants admin"),
+        (args.member, Move::Role(Role::Member), Change::Role, "conversation participants member"),
+    ];
+    let Some((people, what, change, action)) =
+        moves.into_iter().find(|(people, ..)| !people.is_empty())
+    else {
+        return list(id, args.limit, operator).await;
+    };
+    at_once(&people)?;
+    let store = operator.store().await?;
+    let audit = operator.audit(action, id);
+    let announced = |after: &Conversation, whom: &[UserId]| event(change, whom, after);
+    let moving = store.admin_move(
+        id,
+        (&people, what),
+        Timestamp::now(),
+        (&audit, operator.dry_run),
+        announced,
+    );
+    let whom = moving.await.map_err(|error| refused(id, error))?;
+    let sentence = match whom.is_empty() {
+        true => "There was nothing to change".to_owned(),
+        false => format!("{action}: {}", some(&whom)),
+    };
+    operator.say(&json!({ "id": id, "userIds": whom, "dryRun": operator.dry_run }), &sentence)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(id: Uuid, limit: usize, operator: &Operator) -> anyhow::Result<ExitCode> {
+    let store = operator.store().await?;
+    find(&store, id).await?;
+    let people = all(&store, id, limit).await?;
+    let value: Vec<_> = people
+        .iter()
+        .map(|person| {
+            json!({
+                "userId": person.user_id,
+                "displayName": person.display_name,
+                "role": person.role.as_str(),
+                "joinedAt": person.joined_at.to_string(),
+                "lastReadSeq": person.last_read_seq,
+                "deliveredSeq": person.delivered_seq,
+                "lastSeenAt": person.last_seen_at.map(|at| at.to_string()),
+            })
+        })
+        .collect();
+    operator.answer(&value, || {
+        let header =
+            ["user", "name", "role", "joined (UTC)", "read to", "delivered to", "last seen (UTC)"];
+        let mut table = table(&header);
+        for person in &people {
+            table.add_row([
+                person.user_id.to_string(),
+                person.display_name.as_deref().map(|name| plain(name, 40)).unwrap_or_default(),
+                person.role.as_str().to_owned(),
+                time(person.joined_at),
+                person.last_read_seq.to_string(),
+                person.delivered_seq.to_string(),
+                maybe_time(person.last_seen_at),
+            ]);
+        }
+        table
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The participants in the order they joined, at most `limit`.
+async fn all(store: &Store, id: Uuid, limit: usize) -> anyhow::Result<Vec<Participant>> {
+    let mut people = Vec::new();
+    let mut after: Option<ParticipantKey> = None;
+    while people.len() < limit {
+        let page = store.participants(id, after, PAGE).await?;
+        people.extend(page.participants);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    people.truncate(limit);
+    Ok(people)
+}
+
+/// Moves it into the archive, or out.
+pub async fn archive(args: Archive, operator: &Operator) -> anyhow::Result<ExitCode> {
+    let (id, store) = (args.conversation, operator.store().await?);
+    find(&store, id).await?;
+    let action = if args.undo { "conversation archive undo" } else { "conversation archive" };
+    let audit = operator.audit(action, id);
+    let whose = (args.user, !args.undo);
+    let changed =
+        store.admin_archive(id, whose, Timestamp::now(), (&audit, operator.dry_run)).await?;
+    let place = if args.undo { "out of" } else { "into" };
+    let sentence = format!("Moved {place} the archive of {changed} participants");
+    operator.say(
+        &json!({ "id": id, "participants": changed, "dryRun": operator.dry_run }),
+        &sentence,
+    )?;
+    Ok(ExitCode::SUCCESS)
+}

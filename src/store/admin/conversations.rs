@@ -1,0 +1,241 @@
+//! Conversations, as operators see, make and change them.
+
+use deadpool_postgres::Transaction;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::domain::conversation::{ContextType, Conversation, ConversationType, Role};
+use crate::domain::ids::{ConversationId, Seq, UserId};
+use crate::domain::membership::{self, Refused};
+
+use crate::store::audit::{self, Audit};
+use crate::store::conversations::{self, ChangeError, NewConversation, Opened};
+use crate::store::outbox::{self, OutboxEvent};
+use crate::store::{
+    Store, StoreError, execute, named, participants, row, rows, signed, unsigned, users,
+};
+
+/// A conversation in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationRow {
+    pub id: ConversationId,
+    pub kind: ConversationType,
+    pub title: Option<String>,
+    pub creator_id: UserId,
+    pub context: Option<(String, Option<Uuid>)>,
+    pub participants: u64,
+    pub messages: u64,
+    pub last_message_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// One conversation, with figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationDetails {
+    pub conversation: ConversationRow,
+    pub description: Option<String>,
+    pub avatar_url: Option<String>,
+    pub updated_at: Timestamp,
+    pub last_message_seq: Seq,
+    pub admins: u64,
+    /// Announcements that the log does not have yet.
+    pub announcements: u64,
+}
+
+/// Which conversations to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub kind: Option<ConversationType>,
+    /// In which this user is.
+    pub user: Option<UserId>,
+    pub context: Option<(ContextType, Option<Uuid>)>,
+    /// Part of the title, in any case.
+    pub title: Option<String>,
+    /// Only behind this one.
+    pub after: Option<ConversationId>,
+}
+
+/// New details, each `None` leaving what is there; an empty description or picture clears it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Details {
+    pub title: Option<String>,
+    pub description: Option<String>,
+    pub avatar_url: Option<String>,
+}
+
+/// What [`conversation`] reads; the table is `c`.
+macro_rules! columns {
+    () => {
+        "c.id, c.type, c.title, c.creator_id, c.context_type, c.context_id, c.participant_count, \
+         c.message_count, c.last_message_at, c.created_at, c.deleted_at"
+    };
+}
+
+fn conversation(row: &tokio_postgres::Row) -> Result<ConversationRow, StoreError> {
+    let participants: i32 = row.try_get("participant_count")?;
+    let context: Option<String> = row.try_get("context_type")?;
+    let about: Option<Uuid> = row.try_get("context_id")?;
+    Ok(ConversationRow {
+        id: row.try_get("id")?,
+        kind: named(row, "type", ConversationType::parse)?,
+        title: row.try_get("title")?,
+        creator_id: row.try_get("creator_id")?,
+        context: context.map(|kind| (kind, about)),
+        participants: participants.unsigned_abs().into(),
+        messages: unsigned(row, "message_count")?,
+        last_message_at: row.try_get("last_message_at")?,
+        created_at: row.try_get("created_at")?,
+        deleted_at: row.try_get("deleted_at")?,
+    })
+}
+
+/// Announces the conversation as it is after a change.
+pub(super) async fn announce(
+    tx: &Transaction<'_>,
+    conversation: ConversationId,
+    now: Timestamp,
+    event: impl FnOnce(&Conversation) -> OutboxEvent,
+) -> Result<(), StoreError> {
+    let after = conversations::load(tx, &[conversation]).await?.remove(&conversation);
+    let after = after.ok_or_else(|| StoreError::bug("a locked conversation is gone"))?;
+    outbox::announce(tx, conversation, &event(&after), now).await
+}
+
+impl Store {
+    /// Conversations in the order of their ids, at most `limit`.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn admin_conversations(
+        &self,
+        filter: &Filter,
+        limit: u32,
+    ) -> Result<Vec<ConversationRow>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM conversations c
+              WHERE ($1::uuid IS NULL OR c.id > $1)
+                AND ($2::text IS NULL OR c.type = $2)
+                AND ($3::uuid IS NULL OR c.id IN (
+                    SELECT conversation_id FROM conversation_participants WHERE user_id = $3))
+                AND ($4::text IS NULL OR c.context_type = $4)
+                AND ($5::uuid IS NULL OR c.context_id = $5)
+                AND ($6::text IS NULL OR strpos(lower(c.title), lower($6)) > 0)
+              ORDER BY c.id LIMIT $7"
+        );
+        self.within(async {
+            let Filter { kind, user, context, title, after } = filter;
+            let kind = kind.map(ConversationType::as_str);
+            let context_type = context.map(|(kind, _)| kind.as_str());
+            let context_id = context.and_then(|(_, id)| id);
+            let client = self.client().await?;
+            let limit = signed(limit.into());
+            rows(&client, sql, &[after, &kind, user, &context_type, &context_id, title, &limit])
+                .await?
+                .iter()
+                .map(conversation)
+                .collect()
+        })
+        .await
+    }
+
+    /// One conversation, deleted ones included; `None` if there never was one.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn admin_conversation(
+        &self,
+        id: ConversationId,
+    ) -> Result<Option<ConversationDetails>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            ", c.description, c.avatar_url, c.updated_at, c.last_message_seq,
+               (SELECT count(*) FROM conversation_participants p
+                WHERE p.conversation_id = c.id AND p.role = 'admin') AS admins,
+               (SELECT count(*) FROM outbox o WHERE o.conversation_id = c.id) AS announcements
+             FROM conversations c WHERE c.id = $1"
+        );
+        self.within(async {
+            let found = row(&self.client().await?, sql, &[&id]).await?;
+            let details = |row: tokio_postgres::Row| {
+                Ok(ConversationDetails {
+                    conversation: conversation(&row)?,
+                    description: row.try_get("description")?,
+                    avatar_url: row.try_get("avatar_url")?,
+                    updated_at: row.try_get("updated_at")?,
+                    last_message_seq: unsigned(&row, "last_message_seq")?,
+                    admins: unsigned(&row, "admins")?,
+                    announcements: unsigned(&row, "announcements")?,
+                })
+            };
+            found.map(details).transpose()
+        })
+        .await
+    }
+
+    /// As [`Store::open`], for an operator, who is no participant.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn admin_open(
+        &self,
+        new: &NewConversation,
+        now: Timestamp,
+        (audit, dry_run): (&Audit, bool),
+        event: impl FnOnce(&Conversation) -> OutboxEvent,
+    ) -> Result<Opened, ChangeError> {
+        self.changing(async {
+            let mut client = self.client().await?;
+            let tx = client.transaction().await.map_err(StoreError::from)?;
+            if !conversations::insert(&tx, new, now).await? {
+                let id = conversations::by_direct_key(&tx, new.direct_key.as_deref()).await?;
+                let id = id.ok_or_else(|| StoreError::bug("a direct conversation vanished"))?;
+                return Ok(Opened { id, created: false });
+            }
+            let mut everyone = new.others.clone();
+            everyone.push(new.creator);
+            users::ensure_stubs(&tx, &everyone).await?;
+            participants::insert(&tx, new.id, &[new.creator], Role::Admin, now).await?;
+            participants::insert(&tx, new.id, &new.others, Role::Member, now).await?;
+            announce(&tx, new.id, now, event).await?;
+            audit::finish(tx, audit, dry_run).await?;
+            Ok(Opened { id: new.id, created: true })
+        })
+        .await
+    }
+
+    /// Changes title, description and picture.
+    ///
+    /// # Errors
+    /// [`ChangeError::Refused`] as for an admin of the conversation.
+    pub async fn admin_set_details(
+        &self,
+        conversation: ConversationId,
+        details: &Details,
+        now: Timestamp,
+        (audit, dry_run): (&Audit, bool),
+        event: impl FnOnce(&Conversation) -> OutboxEvent,
+    ) -> Result<(), ChangeError> {
+        self.changing(async {
+            let mut client = self.client().await?;
+            let tx = client.transaction().await.map_err(StoreError::from)?;
+            let locked = participants::lock(&tx, conversation).await?;
+            let locked = locked.ok_or(Refused::NotAParticipant)?;
+            membership::may_edit_details(locked.kind, Role::Admin)?;
+            let sql = "UPDATE conversations SET
+                           title = COALESCE($2, title),
+                           description = NULLIF(COALESCE($3, description), ''),
+                           avatar_url = NULLIF(COALESCE($4, avatar_url), ''),
+                           updated_at = $5
+                       WHERE id = $1";
+            let Details { title, description, avatar_url } = details;
+            execute(&tx, sql, &[&conversation, title, description, avatar_url, &now]).await?;
+            announce(&tx, conversation, now, event).await?;
+            Ok(audit::finish(tx, audit, dry_run).await?)
+        })
+        .await
+    }
+}
