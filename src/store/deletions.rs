@@ -8,7 +8,7 @@ use crate::domain::ids::MessageId;
 use super::audit::{self, Audit};
 use super::expiry::Expired;
 use super::leadership::Leader;
-use super::{Store, StoreError, execute, rows, signed, unsigned};
+use super::{Store, StoreError, execute, row, rows, signed, unsigned};
 
 /// Rows that are looked at for whether they are done; those that are stand first, because they were taken first.
 const FORGOTTEN: i64 = 1_000;
@@ -25,7 +25,8 @@ pub(super) async fn request(
 }
 
 impl Store {
-    /// Asks for a message to be deleted for everyone, on behalf of an operator. Asking again is harmless.
+    /// Asks for a message to be deleted for everyone, on behalf of an operator. Asking again is harmless. `false` when
+    /// its conversation is under legal hold.
     ///
     /// # Errors
     /// As every statement; nothing was changed then.
@@ -34,12 +35,18 @@ impl Store {
         message: MessageId,
         audit: &Audit,
         dry_run: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.within(async {
             let mut client = self.client().await?;
             let tx = client.transaction().await?;
+            let sql = "SELECT FROM messages m JOIN conversations c ON c.id = m.conversation_id
+                       WHERE m.id = $1 AND c.held_at IS NOT NULL";
+            if row(&tx, sql, &[&message]).await?.is_some() {
+                return Ok(false);
+            }
             request(&tx, &[message]).await?;
-            audit::finish(tx, audit, dry_run).await
+            audit::finish(tx, audit, dry_run).await?;
+            Ok(true)
         })
         .await
     }

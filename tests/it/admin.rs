@@ -2,6 +2,8 @@
 
 mod conversations;
 mod frame;
+mod letters;
+mod live;
 mod messages;
 
 use serde_json::Value;

@@ -154,6 +154,7 @@ async fn show(args: One, operator: &Operator) -> anyhow::Result<ExitCode> {
             ("created", time(row.created_at)),
             ("changed", time(found.updated_at)),
             ("deleted", maybe_time(row.deleted_at)),
+            ("legal hold since", maybe_time(row.held_at)),
             ("not announced yet", found.announcements.to_string()),
         ])
     })?;
@@ -185,6 +186,7 @@ fn json(row: &ConversationRow) -> Value {
         "lastMessageAt": row.last_message_at.map(|at| at.to_string()),
         "createdAt": row.created_at.to_string(),
         "deletedAt": row.deleted_at.map(|at| at.to_string()),
+        "heldAt": row.held_at.map(|at| at.to_string()),
     })
 }
 
@@ -195,6 +197,7 @@ fn event(change: Change, user_ids: &[UserId], after: &Conversation) -> OutboxEve
         change,
         actor_id: service::sender_id(super::SERVICE),
         user_ids: user_ids.to_vec(),
+        message_id: None,
         conversation: SharedConversation::from(after.clone()),
     };
     let payload = serde_json::to_string(&update).expect("text, numbers and lists of them are JSON");
@@ -216,6 +219,7 @@ fn refused(id: Uuid, error: ChangeError) -> anyhow::Error {
         Refused::NoSuchParticipant => {
             format!("Not everybody named is in it; `messaging admin conversation participants {id}` lists them")
         }
+        Refused::Banned => "Somebody named is banned from it; an admin of it has to lift that first".to_owned(),
         other => format!("The rules do not allow it: {other:?}"),
     })
 }

@@ -122,7 +122,13 @@ async fn delete(id: Uuid, operator: &Operator) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     operator.confirm(&format!("delete the message {id} for everyone"))?;
-    store.admin_delete_message(id, &operator.audit("message delete", id), operator.dry_run).await?;
+    let audit = operator.audit("message delete", id);
+    if !store.admin_delete_message(id, &audit, operator.dry_run).await? {
+        bail!(
+            "Conversation {} is under legal hold: nothing of it may be deleted, and nothing was changed",
+            found.conversation_id
+        );
+    }
     let sentence = match operator.dry_run {
         true => format!("Message {id} would be deleted"),
         false => {

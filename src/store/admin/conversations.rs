@@ -28,6 +28,8 @@ pub struct ConversationRow {
     pub last_message_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub deleted_at: Option<Timestamp>,
+    /// Under legal hold since then: nothing of it may be deleted.
+    pub held_at: Option<Timestamp>,
 }
 
 /// One conversation, with figures.
@@ -68,7 +70,7 @@ pub struct Details {
 macro_rules! columns {
     () => {
         "c.id, c.type, c.title, c.creator_id, c.context_type, c.context_id, c.participant_count, \
-         c.message_count, c.last_message_at, c.created_at, c.deleted_at"
+         c.message_count, c.last_message_at, c.created_at, c.deleted_at, c.held_at"
     };
 }
 
@@ -87,6 +89,7 @@ fn conversation(row: &tokio_postgres::Row) -> Result<ConversationRow, StoreError
         last_message_at: row.try_get("last_message_at")?,
         created_at: row.try_get("created_at")?,
         deleted_at: row.try_get("deleted_at")?,
+        held_at: row.try_get("held_at")?,
     })
 }
 

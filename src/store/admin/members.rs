@@ -8,6 +8,7 @@ use crate::domain::ids::{ConversationId, UserId};
 use crate::domain::membership::{self, Refused, State};
 
 use crate::store::audit::{self, Audit};
+use crate::store::bans;
 use crate::store::conversations::ChangeError;
 use crate::store::outbox::OutboxEvent;
 use crate::store::participants::{self, Locked};
@@ -52,6 +53,9 @@ async fn moved(
     match what {
         Move::Add { max } => {
             membership::may_add(state, Role::Admin, count, max)?;
+            if bans::any(tx, conversation, &others).await? {
+                return Err(Refused::Banned.into());
+            }
             if !others.is_empty() {
                 users::ensure_stubs(tx, &others).await?;
                 participants::insert(tx, conversation, &others, Role::Member, now).await?;

@@ -55,7 +55,7 @@ impl Store {
     }
 
     /// The first step: from now on nobody comes in, and the two people of a direct one may begin another. `false` when
-    /// it was taken before.
+    /// it was taken before, or the conversation is under legal hold.
     ///
     /// # Errors
     /// As every statement; nothing was changed then.
@@ -68,7 +68,7 @@ impl Store {
         let sql = "UPDATE conversations SET deleted_at = $2, updated_at = $2, title = NULL, description = NULL,
                        avatar_url = NULL, context_title = NULL,
                        direct_key = CASE WHEN direct_key IS NOT NULL THEN 'deleted:' || id END
-                   WHERE id = $1 AND deleted_at IS NULL";
+                   WHERE id = $1 AND deleted_at IS NULL AND held_at IS NULL";
         self.within(async {
             let mut client = self.client().await?;
             let tx = client.transaction().await?;

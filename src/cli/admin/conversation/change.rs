@@ -13,7 +13,8 @@ use crate::domain::conversation::{ContextType, Conversation, ConversationType, d
 use crate::store::admin::conversations::Details;
 use crate::store::conversations::{About, NewConversation};
 use crate::wire::event::Change;
-use crate::wire::requests::conversations::{CreateConversation, PatchConversation};
+use crate::wire::requests::conversations::CreateConversation;
+use crate::wire::requests::settings::PatchConversation;
 
 #[derive(Debug, clap::Args)]
 pub struct Create {

@@ -31,10 +31,16 @@ const SETTLING: Duration = Duration::from_secs(20);
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(100);
 
+const HELD: &str =
+    "It is under legal hold, or somebody else deletes it at this moment; nothing was changed";
+
 /// Deletes it.
 pub async fn command(id: Uuid, operator: &Operator) -> anyhow::Result<ExitCode> {
     let store = operator.store().await?;
     let found = find(&store, id).await?;
+    if found.conversation.held_at.is_some() {
+        bail!(HELD);
+    }
     let remains = store.admin_remains(id).await?;
     let what = format!(
         "delete the conversation {id} of {} people with {} messages for everyone",
@@ -52,7 +58,9 @@ pub async fn command(id: Uuid, operator: &Operator) -> anyhow::Result<ExitCode> 
     let client = operator.nats().await?;
     if found.conversation.deleted_at.is_none() {
         let audit = operator.audit("conversation delete", id);
-        store.admin_close(id, Timestamp::now(), &audit).await?;
+        if !store.admin_close(id, Timestamp::now(), &audit).await? {
+            bail!(HELD);
+        }
     }
     let people = remove_people(&store, id).await?;
     settle(&store, &client, id).await?;
