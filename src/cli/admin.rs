@@ -6,9 +6,9 @@
 
 mod audit;
 mod backup;
-mod doctor;
 mod conversation;
 mod dead;
+mod doctor;
 mod message;
 mod operator;
 mod table;

@@ -52,9 +52,9 @@ async fn what_is_said_in_one_persons_conversations_is_seen_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn only_the_auditor_may_look() {
+async fn the_operator_may_look_and_a_role_that_need_not_may_not() {
     let (world, shipped) = (World::without_nodes().await, Shipped::single());
-    for (user, may) in [("operator", false), ("auditor", true)] {
+    for (user, may) in [("push", false), ("operator", true)] {
         let settings = shipped.environment(user);
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, &**value)).collect();
         if may {
@@ -63,7 +63,7 @@ async fn only_the_auditor_may_look() {
         } else {
             let said = world.admin_with(&settings, &["tail"]).await;
             assert_eq!(said.code, Some(1));
-            assert!(said.stderr.contains("be the user `auditor`"), "{}", said.stderr);
+            assert!(said.stderr.contains("be the user `operator`"), "{}", said.stderr);
         }
     }
 }
