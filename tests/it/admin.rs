@@ -12,7 +12,7 @@ use crate::harness::World;
 
 /// Rows of the audit, the newest first: action, target, reason.
 async fn audit(world: &World) -> Vec<(String, String, Option<String>)> {
-    let rows = world.admin_json(&["audit"]).await;
+    let rows = world.run_admin_json(&["audit"]).await;
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let rows = rows.as_array().expect("rows");
     rows.iter()

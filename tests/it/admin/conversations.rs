@@ -15,9 +15,9 @@ async fn one_that_is_made_and_changed_is_seen_by_its_people() {
     let (a, b, c) = (ada.id.to_string(), bayo.id.to_string(), chi.id.to_string());
     let create = ["conversation", "create", "--type", "group", "--creator", &a, "--with", &b];
     let tried =
-        world.admin_json(&[&create[..], &["--title", "Street", "--dry-run"]].concat()).await;
+        world.run_admin_json(&[&create[..], &["--title", "Street", "--dry-run"]].concat()).await;
     assert_eq!((&tried["id"], &tried["created"]), (&Value::Null, &json!(true)));
-    let made = world.admin_json(&[&create[..], &["--title", "Street"]].concat()).await;
+    let made = world.run_admin_json(&[&create[..], &["--title", "Street"]].concat()).await;
     let id = id_of(&made).to_string();
     let told = ws.event("conversationUpdated").await["data"].take();
     assert_eq!(
@@ -25,24 +25,24 @@ async fn one_that_is_made_and_changed_is_seen_by_its_people() {
         (&json!("created"), &json!("Street"))
     );
 
-    world.admin(&["conversation", "update", &id, "--title", "Lane"]).await.fine();
+    world.run_admin(&["conversation", "update", &id, "--title", "Lane"]).await.fine();
     let told = ws.event("conversationUpdated").await["data"].take();
     assert_eq!(
         (&told["change"], &told["conversation"]["title"]),
         (&json!("title"), &json!("Lane"))
     );
     world
-        .admin(&["conversation", "update", &id, "--title", " "])
+        .run_admin(&["conversation", "update", &id, "--title", " "])
         .await
         .refused(&["must not be blank"]);
-    world.admin(&["conversation", "update", &id]).await.refused(&["--title"]);
+    world.run_admin(&["conversation", "update", &id]).await.refused(&["--title"]);
 
     let people = ["conversation", "participants", &id];
-    world.admin(&[&people[..], &["--add", &c]].concat()).await.fine();
+    world.run_admin(&[&people[..], &["--add", &c]].concat()).await.fine();
     assert_eq!(ws.event("conversationUpdated").await["data"]["change"], "participantsAdded");
-    world.admin(&[&people[..], &["--admin", &c]].concat()).await.fine();
+    world.run_admin(&[&people[..], &["--admin", &c]].concat()).await.fine();
     assert_eq!(ws.event("conversationUpdated").await["data"]["change"], "role");
-    let listed = world.admin_json(&people).await;
+    let listed = world.run_admin_json(&people).await;
     let roles: Vec<_> = listed
         .as_array()
         .expect("people")
@@ -50,13 +50,13 @@ async fn one_that_is_made_and_changed_is_seen_by_its_people() {
         .map(|p| (p["userId"].clone(), p["role"].clone()))
         .collect();
     assert!(roles.contains(&(json!(c), json!("admin"))), "{roles:?}");
-    world.admin(&[&people[..], &["--remove", &c]].concat()).await.fine();
+    world.run_admin(&[&people[..], &["--remove", &c]].concat()).await.fine();
     assert_eq!(ws.event("conversationUpdated").await["data"]["change"], "participantsRemoved");
     world
-        .admin(&[&people[..], &["--remove", &c]].concat())
+        .run_admin(&[&people[..], &["--remove", &c]].concat())
         .await
         .refused(&["Not everybody named is in it"]);
-    let again = world.admin_json(&[&people[..], &["--add", &b]].concat()).await;
+    let again = world.run_admin_json(&[&people[..], &["--add", &b]].concat()).await;
     assert_eq!(again["userIds"], json!([]), "nothing to change");
 
     let actions: Vec<String> =
@@ -77,7 +77,7 @@ async fn they_are_found_by_user_title_and_context_and_can_be_archived() {
     let path = format!("/conversations/event/{event}?organizerId={}&title=Jazz", bayo.id);
     let about = id_of(&rest.get(&path).await.body);
     let ids = async |filter: &[&str]| {
-        let found = world.admin_json(&[&["conversation", "list"], filter].concat()).await;
+        let found = world.run_admin_json(&[&["conversation", "list"], filter].concat()).await;
         found.as_array().expect("a list").iter().map(id_of).collect::<Vec<_>>()
     };
     let mut all = vec![group, direct, about];
@@ -92,17 +92,17 @@ async fn they_are_found_by_user_title_and_context_and_can_be_archived() {
     let archive = ["conversation", "archive", &group.to_string()].map(str::to_owned);
     let archive: Vec<&str> = archive.iter().map(String::as_str).collect();
     let user = ada.id.to_string();
-    world.admin(&[&archive[..], &["--user", &user]].concat()).await.fine();
+    world.run_admin(&[&archive[..], &["--user", &user]].concat()).await.fine();
     let view = rest.get(&format!("/conversations/{group}")).await.expect(200);
     assert_eq!(view["isArchived"], true);
     let theirs = world.node().rest(&bayo).get(&format!("/conversations/{group}")).await.expect(200);
     assert_eq!(theirs["isArchived"], false);
-    let undone = world.admin_json(&[&archive[..], &["--undo"]].concat()).await;
+    let undone = world.run_admin_json(&[&archive[..], &["--undo"]].concat()).await;
     assert_eq!(undone["participants"], 1);
 
-    let users = world.admin_json(&["user", "list", "--name", "bAy"]).await;
+    let users = world.run_admin_json(&["user", "list", "--name", "bAy"]).await;
     assert_eq!(users[0]["id"], json!(bayo.id));
-    let shown = world.admin_json(&["user", "show", &user]).await;
+    let shown = world.run_admin_json(&["user", "show", &user]).await;
     assert_eq!((&shown["displayName"], &shown["conversations"]), (&json!("Ada"), &json!(3)));
 }
 
@@ -117,7 +117,7 @@ async fn an_export_has_everything_in_order_and_is_noted() {
     }
     world.persisted().await;
     let id = direct.to_string();
-    let text = world.admin(&["conversation", "export", &id]).await.fine();
+    let text = world.run_admin(&["conversation", "export", &id]).await.fine();
     let lines: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines[0]["conversation"]["id"], json!(direct));
@@ -129,9 +129,9 @@ async fn an_export_has_everything_in_order_and_is_noted() {
     let file = crate::harness::tools::folder("export").join("export.ndjson");
     let path = file.to_str().expect("a path");
     let export = ["conversation", "export", &id, "--out", path];
-    assert_eq!(world.admin_json(&export).await["messages"], 3);
+    assert_eq!(world.run_admin_json(&export).await["messages"], 3);
     assert_eq!(std::fs::read_to_string(&file).expect("a file"), text);
-    world.admin(&export).await.refused(&["cannot be made"]);
+    world.run_admin(&export).await.refused(&["cannot be made"]);
 }
 
 #[tokio::test]
@@ -152,9 +152,9 @@ async fn one_that_is_deleted_is_gone_for_everyone_and_its_content_from_everywher
     let id = direct.to_string();
     world.persisted().await;
     let delete = ["conversation", "delete", &id, "--reason", "both asked for it"];
-    let tried = world.admin_json(&[&delete[..], &["--dry-run"]].concat()).await;
+    let tried = world.run_admin_json(&[&delete[..], &["--dry-run"]].concat()).await;
     assert_eq!((&tried["participants"], &tried["messages"]), (&json!(2), &json!(3)));
-    let done = world.admin_json(&[&delete[..], &["--yes"]].concat()).await;
+    let done = world.run_admin_json(&[&delete[..], &["--yes"]].concat()).await;
     assert_eq!((&done["participants"], &done["messages"]), (&json!(2), &json!(3)));
     let gone = async || loop {
         let told = ws.event("conversationUpdated").await["data"].take();
@@ -176,7 +176,7 @@ async fn one_that_is_deleted_is_gone_for_everyone_and_its_content_from_everywher
         world.erased(seq).await;
     }
     // Again is harmless, and finds nothing left.
-    let again = world.admin_json(&[&delete[..], &["--yes"]].concat()).await;
+    let again = world.run_admin_json(&[&delete[..], &["--yes"]].concat()).await;
     assert_eq!((&again["participants"], &again["messages"]), (&json!(0), &json!(0)));
     assert_eq!(audit(&world).await.len(), 1);
     // The two may begin anew.

@@ -35,14 +35,14 @@ async fn a_wrong_id_is_a_sentence_that_says_where_to_look() {
             ["no message", "conversation export"],
         ),
     ] {
-        let said = world.admin(&arguments).await.refused(&words);
+        let said = world.run_admin(&arguments).await.refused(&words);
         assert!(said.contains(&id) && said.lines().count() == 1, "{said}");
     }
     assert_eq!(audit(&world).await, []);
-    world.admin(&["user", "show", "ada"]).await.refused(&["invalid value 'ada'", "UUID"]);
-    world.admin(&["usr", "list"]).await.refused(&["unrecognized subcommand", "user"]);
-    world.admin(&["user", "list", "--lmit", "3"]).await.refused(&["--limit"]);
-    world.admin(&["--reason", " ", "user", "list"]).await.refused(&["must not be blank"]);
+    world.run_admin(&["user", "show", "ada"]).await.refused(&["invalid value 'ada'", "UUID"]);
+    world.run_admin(&["usr", "list"]).await.refused(&["unrecognized subcommand", "user"]);
+    world.run_admin(&["user", "list", "--lmit", "3"]).await.refused(&["--limit"]);
+    world.run_admin(&["--reason", " ", "user", "list"]).await.refused(&["must not be blank"]);
 }
 
 #[tokio::test]
@@ -53,15 +53,15 @@ async fn without_its_servers_a_command_fails_within_seconds_and_changes_nothing(
     let began = Instant::now();
     let (no_postgres, no_nats) = (format!("postgres://{NOBODY}/x"), format!("nats://{NOBODY}"));
     let away = [("POSTGRES_URL", no_postgres.as_str())];
-    world.admin_with(&away, &["user", "list"]).await.refused(&["Postgres cannot be reached"]);
+    world.run_admin_with(&away, &["user", "list"]).await.refused(&["Postgres cannot be reached"]);
     let away = [("NATS_URL", no_nats.as_str())];
     let system = ["message", "send-system", "--conversation", &group, "hello"];
-    world.admin_with(&away, &system).await.refused(&["NATS"]);
+    world.run_admin_with(&away, &system).await.refused(&["NATS"]);
     let delete = ["conversation", "delete", &group, "--yes", "--reason", "spam"];
-    world.admin_with(&away, &delete).await.refused(&["NATS"]);
+    world.run_admin_with(&away, &delete).await.refused(&["NATS"]);
     assert!(began.elapsed() < Duration::from_secs(18), "{:?}", began.elapsed());
     assert_eq!(audit(&world).await, []);
-    let shown = world.admin_json(&["conversation", "show", &group]).await;
+    let shown = world.run_admin_json(&["conversation", "show", &group]).await;
     assert!(shown["deletedAt"].is_null(), "{shown}");
 }
 
@@ -74,13 +74,13 @@ async fn what_destroys_needs_a_reason_and_agreement_and_can_be_tried() {
     let message = id_of(&flow::send(&rest, id, "hello").await).to_string();
     world.persisted().await;
     let delete = ["message", "delete", &message];
-    world.admin(&delete).await.refused(&["--reason", "nothing was changed"]);
+    world.run_admin(&delete).await.refused(&["--reason", "nothing was changed"]);
     let why = ["--reason", "spam"];
-    world.admin(&[&delete[..], &why].concat()).await.refused(&["--yes", "--dry-run"]);
-    let tried = world.admin(&[&delete[..], &["--dry-run"]].concat()).await.fine();
+    world.run_admin(&[&delete[..], &why].concat()).await.refused(&["--yes", "--dry-run"]);
+    let tried = world.run_admin(&[&delete[..], &["--dry-run"]].concat()).await.fine();
     assert!(tried.contains("would be deleted") && tried.contains("nothing was changed"), "{tried}");
     assert_eq!(audit(&world).await, []);
-    world.admin(&[&delete[..], &why, &["--yes"]].concat()).await.fine();
+    world.run_admin(&[&delete[..], &why, &["--yes"]].concat()).await.fine();
     let noted = ("message delete".to_owned(), message, Some("spam".to_owned()));
     assert_eq!(audit(&world).await, [noted]);
 }

@@ -8,7 +8,7 @@ use crate::harness::World;
 use crate::harness::flow::{self, UNPACED, eventually, history, place_of};
 
 async fn letters(world: &World) -> Vec<Value> {
-    let found = world.admin_json(&["dead", "list"]).await;
+    let found = world.run_admin_json(&["dead", "list"]).await;
     found.as_array().expect("letters").clone()
 }
 
@@ -40,28 +40,28 @@ async fn an_event_is_persisted_after_its_cause_was_mended_and_only_once() {
     let nonsense = found.iter().find(|letter| letter["event"].is_null()).expect("the other");
     assert_eq!((&event["consumer"], &event["attempts"]), (&json!("persist"), &json!(1)));
     let number = event["seq"].to_string();
-    let shown = world.admin_json(&["dead", "show", &number]).await;
+    let shown = world.run_admin_json(&["dead", "show", &number]).await;
     assert!(shown["payload"].as_str().expect("text").contains("refused for now"));
 
     database.batch_execute("ALTER TABLE messages DROP CONSTRAINT for_now").await.expect("mended");
-    let tried = world.admin_json(&["dead", "retry", &number, "--dry-run"]).await;
+    let tried = world.run_admin_json(&["dead", "retry", &number, "--dry-run"]).await;
     assert_eq!(tried["retried"], json!([event["seq"]]));
     assert_eq!(letters(&world).await.len(), 2);
-    world.admin(&["dead", "retry", &number]).await.fine();
+    world.run_admin(&["dead", "retry", &number]).await.fine();
     let there = async || {
         let said = history(&rest, direct, 50).await;
         said.iter().any(|message| message["content"] == "refused for now").then_some(())
     };
     eventually("it is in history", there).await;
-    world.admin(&["dead", "retry", &number]).await.refused(&["no dead letter", "dead list"]);
+    world.run_admin(&["dead", "retry", &number]).await.refused(&["no dead letter", "dead list"]);
     assert_eq!(history(&rest, direct, 50).await.len(), 2);
 
     let other = nonsense["seq"].to_string();
-    let failed = world.admin(&["dead", "retry", &other]).await;
+    let failed = world.run_admin(&["dead", "retry", &other]).await;
     assert_eq!(failed.code, Some(1));
     assert!(failed.stdout.contains("can only be dropped"), "{}", failed.stdout);
-    world.admin(&["dead", "drop", &other]).await.refused(&["--reason"]);
-    world.admin(&["dead", "drop", &other, "--reason", "garbage", "--yes"]).await.fine();
+    world.run_admin(&["dead", "drop", &other]).await.refused(&["--reason"]);
+    world.run_admin(&["dead", "drop", &other, "--reason", "garbage", "--yes"]).await.fine();
     assert_eq!(letters(&world).await, [] as [Value; 0]);
     let actions: Vec<String> = audit(&world).await.into_iter().map(|(action, ..)| action).collect();
     assert_eq!(actions, ["dead drop", "dead retry"]);
@@ -79,7 +79,7 @@ async fn what_a_service_said_is_replayed_when_it_can_be_taken() {
     let found = waiting(&world, 1).await;
     assert_eq!((&found[0]["consumer"], &found[0]["service"]), (&json!("ingest"), &json!("events")));
     let retry = ["dead", "retry", "--all", "--consumer", "ingest"];
-    let failed = world.admin(&retry).await;
+    let failed = world.run_admin(&retry).await;
     assert_eq!(failed.code, Some(1), "{}", failed.stdout);
     // The conversation comes into being after all.
     let rest = world.node().rest(&ada);
@@ -90,7 +90,7 @@ async fn what_a_service_said_is_replayed_when_it_can_be_taken() {
         let sql = format!("UPDATE {table} = $1 WHERE {column} = $2");
         database.execute(&sql, &[&id, &direct]).await.expect("moved");
     }
-    world.admin(&retry).await.fine();
+    world.run_admin(&retry).await.fine();
     assert_eq!(letters(&world).await, [] as [Value; 0]);
     world.persisted().await;
     assert_eq!(world.rows(id).await.len(), 1);

@@ -61,7 +61,7 @@ async fn the_operator_may_look_and_a_role_that_need_not_may_not() {
             let live = tail(&world, &settings, &[]).await;
             live.stop(libc::SIGTERM);
         } else {
-            let said = world.admin_with(&settings, &["tail"]).await;
+            let said = world.run_admin_with(&settings, &["tail"]).await;
             assert_eq!(said.code, Some(1));
             assert!(said.stderr.contains("be the user `operator`"), "{}", said.stderr);
         }

@@ -16,12 +16,12 @@ pub struct Said {
 
 impl World {
     /// Runs `messaging admin …` against the servers of this world.
-    pub async fn admin(&self, arguments: &[&str]) -> Said {
-        self.admin_with(&[], arguments).await
+    pub async fn run_admin(&self, arguments: &[&str]) -> Said {
+        self.run_admin_with(&[], arguments).await
     }
 
     /// The same with other settings.
-    pub async fn admin_with(&self, settings: &[(&str, &str)], arguments: &[&str]) -> Said {
+    pub async fn run_admin_with(&self, settings: &[(&str, &str)], arguments: &[&str]) -> Said {
         let arguments = [&["admin", "--operator", "ops"], arguments].concat();
         let settings = [&[("MESSAGING_LOG", "error")], settings].concat();
         let mut command = command(&arguments, &self.settings(&settings));
@@ -31,9 +31,9 @@ impl World {
 
     /// Runs one that has to succeed with `--json`, and returns the document.
     #[track_caller]
-    pub fn admin_json(&self, arguments: &[&str]) -> impl Future<Output = Value> {
+    pub fn run_admin_json(&self, arguments: &[&str]) -> impl Future<Output = Value> {
         let arguments = [&["--json"], arguments].concat();
-        async move { self.admin(&arguments).await.json() }
+        async move { self.run_admin(&arguments).await.json() }
     }
 }
 
