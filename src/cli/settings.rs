@@ -70,7 +70,12 @@ pub fn auth(auth: &config::Auth) -> anyhow::Result<auth::Settings> {
     };
     let secret = auth.jwt_secret.non_empty().filter(|_| auth.algorithm == Algorithm::HS256);
     let key = match (secret, auth.jwks_file(), auth.jwks_url()) {
-        (Some(secret), _, _) => auth::KeySource::Secret(secret.to_owned()),
+        (Some(secret), _, _) => {
+            let others = auth.jwt_other_secrets.expose().split(',').map(str::trim);
+            let others = others.filter(|other| !other.is_empty());
+            let secrets = std::iter::once(secret).chain(others);
+            auth::KeySource::Secrets(secrets.map(str::to_owned).collect())
+        }
         (None, Some(file), _) => auth::KeySource::JwksFile(file.clone()),
         (None, None, Some(url)) => auth::KeySource::JwksUrl(url.to_owned()),
         (None, None, None) => bail!("No key to check tokens with is configured."),

@@ -23,6 +23,8 @@ pub enum Algorithm {
 pub struct Auth {
     pub algorithm: Algorithm,
     pub jwt_secret: Secret,
+    /// Comma-separated.
+    pub jwt_other_secrets: Secret,
     /// Empty when not set.
     pub jwks_file: PathBuf,
     /// Empty when not set.

@@ -13,6 +13,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("MESSAGING_OPENING_TIMEOUT", "http.opening_timeout"),
     ("MESSAGING_JWT_ALGORITHM", "auth.algorithm"),
     ("JWT_ACCESS_SECRET", "auth.jwt_secret"),
+    ("JWT_OTHER_SECRETS", "auth.jwt_other_secrets"),
     ("MESSAGING_JWKS_FILE", "auth.jwks_file"),
     ("MESSAGING_JWKS_URL", "auth.jwks_url"),
     ("MESSAGING_JWT_LEEWAY", "auth.leeway"),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use jsonwebtoken::Validation;
+use jsonwebtoken::errors::ErrorKind;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Deserializer};
 use tokio_util::sync::CancellationToken;
@@ -51,8 +52,8 @@ pub struct Settings {
 /// Where the verifying key comes from.
 #[derive(Clone)]
 pub enum KeySource {
-    /// For [`Algorithm::Hs256`].
-    Secret(String),
+    /// For [`Algorithm::Hs256`]: the present one, and others whose tokens count while secrets are exchanged.
+    Secrets(Vec<String>),
     /// A file with a JSON Web Key Set (RFC 7517); it is read again when it changes.
     JwksFile(PathBuf),
     /// An `http` or `https` URL of such a set; it is asked again now and then, and when a token names a key that
@@ -141,17 +142,29 @@ impl Authenticator {
     /// # Errors
     /// `unauthenticated`.
     pub fn authenticate(&self, token: &str) -> Result<Caller, ApiError> {
-        let key =
-            self.keys.find(token).ok_or_else(|| refused("no key of ours signed the token"))?;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key, &self.validation)
-            .map_err(|error| refused(explain(error.kind())))?
-            .claims;
+        let claims = self.claims(token)?;
         Ok(Caller {
             user_id: claims.sub,
             name: claims.name.and_then(clean_name),
             picture: claims.picture.filter(|url| url.len() <= MAX_PICTURE_CHARS && is_link(url)),
             expires_at: expiry(claims.exp, self.validation.leeway),
         })
+    }
+
+    fn claims(&self, token: &str) -> Result<Claims, ApiError> {
+        let mut refusal = refused("no key of ours signed the token");
+        for key in self.keys.find(token) {
+            match jsonwebtoken::decode::<Claims>(token, &key, &self.validation) {
+                Ok(data) => return Ok(data.claims),
+                Err(error) => {
+                    refusal = refused(explain(error.kind()));
+                    if !matches!(error.kind(), ErrorKind::InvalidSignature) {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(refusal)
     }
 
     /// Does the token say something about its user that this node has not stored?
@@ -192,8 +205,7 @@ fn refused(why: &'static str) -> ApiError {
     ApiError::new(Code::Unauthenticated, why)
 }
 
-fn explain(kind: &jsonwebtoken::errors::ErrorKind) -> &'static str {
-    use jsonwebtoken::errors::ErrorKind;
+fn explain(kind: &ErrorKind) -> &'static str {
     match kind {
         ErrorKind::ExpiredSignature => "the token has expired",
         ErrorKind::ImmatureSignature => "the token is not valid yet",
@@ -235,7 +247,7 @@ mod tests {
     async fn authenticator() -> Authenticator {
         Authenticator::new(&Settings {
             algorithm: Algorithm::Hs256,
-            key: KeySource::Secret("secret".into()),
+            key: KeySource::Secrets(vec!["secret".into(), "the one before".into()]),
             leeway: Duration::ZERO,
         })
         .await
@@ -316,6 +328,19 @@ mod tests {
         for forged in [other_key, other_algorithm, unsigned, String::new(), "a.b.c".into()] {
             let refusal = authenticator().await.authenticate(&forged).expect_err("refused");
             assert_eq!(refusal.code, Code::Unauthenticated);
+        }
+    }
+
+    #[tokio::test]
+    async fn while_secrets_are_exchanged_each_of_them_counts() {
+        let authenticator = authenticator().await;
+        let signed = |secret, claims| token_with(jsonwebtoken::Algorithm::HS256, secret, &claims);
+        for secret in ["secret", "the one before"] {
+            let good = signed(secret, json!({"sub": ADA, "exp": soon()}));
+            assert!(authenticator.authenticate(&good).is_ok(), "{secret}");
+            let expired = signed(secret, json!({"sub": ADA, "exp": soon() - 120}));
+            let refusal = authenticator.authenticate(&expired).expect_err("expired");
+            assert_eq!(refusal.detail, "the token has expired", "{secret}");
         }
     }
 

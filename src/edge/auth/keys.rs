@@ -9,6 +9,7 @@ use hyper::Uri;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -35,12 +36,15 @@ enum Source {
     Url(Uri),
 }
 
-/// Keys by `kid`; the one without counts where there is only one.
+/// Keys by `kid`; those without may have signed any token that names none: the only one of a set, or each secret.
 #[derive(Default)]
 struct KeySet {
     named: HashMap<String, Arc<DecodingKey>>,
-    only: Option<Arc<DecodingKey>>,
+    nameless: Candidates,
 }
+
+/// Keys that may have signed a token; hardly ever more than one.
+pub(super) type Candidates = SmallVec<[Arc<DecodingKey>; 1]>;
 
 impl Keys {
     /// Loads the keys for the first time.
@@ -48,20 +52,14 @@ impl Keys {
         algorithm: Algorithm,
         source: &KeySource,
     ) -> Result<Self, AuthSetupError> {
-        let is_secret = matches!(source, KeySource::Secret(_));
+        let is_secret = matches!(source, KeySource::Secrets(_));
         if is_secret != (algorithm == Algorithm::HS256) {
             return Err(AuthSetupError(format!(
                 "{algorithm:?} does not go with this key: HS256 needs a secret, the others a key set"
             )));
         }
         let (source, set) = match source {
-            KeySource::Secret(secret) if secret.is_empty() => {
-                return Err(AuthSetupError("the JWT secret is empty".into()));
-            }
-            KeySource::Secret(secret) => {
-                let only = Some(Arc::new(DecodingKey::from_secret(secret.as_bytes())));
-                (Source::Secret, KeySet { named: HashMap::new(), only })
-            }
+            KeySource::Secrets(secrets) => (Source::Secret, of_secrets(secrets)?),
             KeySource::JwksFile(path) => (Source::File(path.clone()), read(path, algorithm).await?),
             KeySource::JwksUrl(url) => {
                 let uri: Uri = url
@@ -74,18 +72,18 @@ impl Keys {
         Ok(Self { algorithm, source, set: RwLock::new(set), unknown: Notify::new() })
     }
 
-    /// The key that this token says it was signed with.
-    pub(super) fn find(&self, token: &str) -> Option<Arc<DecodingKey>> {
+    /// The keys that this token may have been signed with, by what it says itself.
+    pub(super) fn find(&self, token: &str) -> Candidates {
         if matches!(self.source, Source::Secret) {
-            return self.set.read().only.clone();
+            return self.set.read().nameless.clone();
         }
-        let kid = jsonwebtoken::decode_header(token).ok()?.kid;
+        let Ok(header) = jsonwebtoken::decode_header(token) else { return Candidates::new() };
         let set = self.set.read();
-        let found = match &kid {
-            Some(kid) => set.named.get(kid).cloned(),
-            None => set.only.clone(),
+        let found = match &header.kid {
+            Some(kid) => set.named.get(kid).cloned().into_iter().collect(),
+            None => set.nameless.clone(),
         };
-        if found.is_none() {
+        if found.is_empty() {
             self.unknown.notify_one();
         }
         found
@@ -155,6 +153,20 @@ async fn read(path: &Path, algorithm: Algorithm) -> Result<KeySet, AuthSetupErro
     })
 }
 
+/// The first signs now; the others are accepted while secrets are exchanged. Each costs whoever forges tokens, and so this
+/// node, one more HMAC of some microseconds.
+fn of_secrets(secrets: &[String]) -> Result<KeySet, AuthSetupError> {
+    const MOST: usize = 4;
+    if secrets.is_empty() || secrets.iter().any(String::is_empty) {
+        return Err(AuthSetupError("the JWT secret is empty".into()));
+    }
+    if secrets.len() > MOST {
+        return Err(AuthSetupError(format!("more than {MOST} JWT secrets")));
+    }
+    let key = |secret: &String| Arc::new(DecodingKey::from_secret(secret.as_bytes()));
+    Ok(KeySet { named: HashMap::new(), nameless: secrets.iter().map(key).collect() })
+}
+
 async fn download(url: &Uri, algorithm: Algorithm) -> Result<KeySet, AuthSetupError> {
     let json = fetch::get(url).await;
     json.and_then(|json| parse(&json, algorithm))
@@ -164,7 +176,7 @@ async fn download(url: &Uri, algorithm: Algorithm) -> Result<KeySet, AuthSetupEr
 fn parse(json: &[u8], algorithm: Algorithm) -> Result<KeySet, String> {
     let set: JwkSet = serde_json::from_slice(json).map_err(|error| error.to_string())?;
     let keys = select(&set, algorithm);
-    if keys.named.is_empty() && keys.only.is_none() {
+    if keys.named.is_empty() && keys.nameless.is_empty() {
         return Err(format!("it holds no key for {algorithm:?}"));
     }
     Ok(keys)
@@ -178,7 +190,7 @@ fn select(set: &JwkSet, algorithm: Algorithm) -> KeySet {
         let Ok(key) = DecodingKey::from_jwk(jwk) else { continue };
         let key = Arc::new(key);
         if usable.len() == 1 {
-            keys.only = Some(key.clone());
+            keys.nameless.push(key.clone());
         }
         if let Some(kid) = &jwk.common.key_id {
             keys.named.insert(kid.clone(), key);
@@ -215,16 +227,16 @@ mod tests {
         let set: JwkSet = serde_json::from_str(SET).expect("a set");
         let keys = select(&set, Algorithm::EdDSA);
         assert_eq!(keys.named.keys().collect::<Vec<_>>(), ["a"]);
-        assert!(keys.only.is_some());
+        assert_eq!(keys.nameless.len(), 1);
         assert!(parse(SET.as_bytes(), Algorithm::RS256).is_err());
     }
 
     #[tokio::test]
     async fn a_secret_and_a_public_key_algorithm_do_not_mix() {
         for (algorithm, source) in [
-            (Algorithm::RS256, KeySource::Secret("s".into())),
+            (Algorithm::RS256, KeySource::Secrets(vec!["s".into()])),
             (Algorithm::HS256, KeySource::JwksFile("/x".into())),
-            (Algorithm::HS256, KeySource::Secret(String::new())),
+            (Algorithm::HS256, KeySource::Secrets(vec!["s".into(), String::new()])),
             (Algorithm::EdDSA, KeySource::JwksFile("/there/is/none".into())),
             (Algorithm::EdDSA, KeySource::JwksUrl("ftp://x/keys".into())),
         ] {
