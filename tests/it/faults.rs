@@ -54,6 +54,13 @@ async fn a_short_storm_loses_doubles_and_reorders_nothing() {
     assert!(outcome.objections.is_empty(), "{}\n{}", run::report(seed, &outcome), outcome.logs);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_upgrade_loses_doubles_and_reorders_nothing() {
+    let outcome = run::upgrade(&SHORT).await;
+    assert_eq!(outcome.steps.len(), SHORT.edges + SHORT.persisters + SHORT.senders);
+    assert!(outcome.objections.is_empty(), "{}\n{}", run::report(0, &outcome), outcome.logs);
+}
+
 /// `SEED` is the first one, `RUNS` how many, `MINUTES` how long at the most, `SHORT=1` on a single server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: make faults"]

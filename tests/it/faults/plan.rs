@@ -168,6 +168,17 @@ pub fn plan(random: &mut StdRng, shape: &Shape) -> Vec<Step> {
     steps
 }
 
+/// An upgrade: each process in its turn is told to leave and comes back, a second apart.
+pub fn rolling(shape: &Shape) -> Vec<Step> {
+    let persisters = (0..shape.persisters).map(Who::Persister);
+    let all = persisters
+        .chain((0..shape.senders).map(Who::Sender))
+        .chain((0..shape.edges).map(Who::Edge));
+    let lasts = Duration::from_millis(700);
+    let step = |(at, who)| Step { at: Duration::from_secs(at), lasts, fault: Fault::Drain(who) };
+    (1..).zip(all).map(step).collect()
+}
+
 fn recovery(shape: &Shape) -> Duration {
     if shape.nats > 1 { Duration::from_secs(2) } else { Duration::from_millis(300) }
 }

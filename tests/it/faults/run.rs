@@ -17,7 +17,7 @@ use super::checker::{Case, check};
 use super::client::{Cast, Client, Order, Scene, Status};
 use super::leaks;
 use super::link::Protocol;
-use super::plan::{Shape, Step, plan};
+use super::plan::{Shape, Step, plan, rolling};
 use super::pushes;
 use super::record::{Device, now};
 use super::stage::Stage;
@@ -72,6 +72,16 @@ pub async fn awaited<T>(
 pub async fn run(seed: u64, shape: &Shape) -> Outcome {
     let mut random = StdRng::seed_from_u64(seed);
     let steps = plan(&mut random, shape);
+    carry_out(steps, seed, random, shape).await
+}
+
+/// Every process is asked to stop and replaced, one after the other, while everybody talks.
+pub async fn upgrade(shape: &Shape) -> Outcome {
+    let steps = rolling(shape);
+    carry_out(steps, 0, StdRng::seed_from_u64(0), shape).await
+}
+
+async fn carry_out(steps: Vec<Step>, seed: u64, mut random: StdRng, shape: &Shape) -> Outcome {
     let mut guard = Telltale { seed, steps: &steps, quiet: false };
     let mut stage = Stage::start(shape, &mut random).await;
     let users: Vec<User> = (0..shape.users).map(|n| user(&format!("U{n}"))).collect();
