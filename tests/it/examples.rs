@@ -1,12 +1,12 @@
-//! The examples of `examples/`, run as their readers would.
+//! The examples of `examples/`, run as their readers would, as the user `events` of the NATS that is shipped.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use async_nats::jetstream::{self, consumer::pull};
 use serde_json::{Value, json};
 
 use crate::harness::process::Process;
+use crate::harness::shipped::{Shipped, password};
 use crate::harness::tools::repository;
 use crate::harness::{PATIENCE, User, World};
 
@@ -71,14 +71,20 @@ async fn the_one_in_rust_does_what_it_shows() {
 }
 
 async fn does_what_it_shows(mut example: Command) {
-    let world = World::start().await;
-    let log = jetstream::new(world.nats.client().await);
-    let reader = pull::Config { durable_name: Some("events".into()), ..Default::default() };
-    log.create_consumer_on_stream(reader, "CHAT").await.expect("a consumer");
+    let nats = tokio::task::spawn_blocking(Shipped::single).await.expect("NATS starts");
+    let mut world = World::without_nodes().await;
+    let settings = nats.environment("messaging");
+    let mut settings: Vec<_> = settings.iter().map(|(name, value)| (*name, &**value)).collect();
+    settings.push(("MESSAGING_NATS_LOG_READERS", "events"));
+    world.add_node(&settings).await;
 
     let ada = world.user("Ada");
-    example.arg(ada.id.to_string()).arg("1");
-    example.envs([("NATS_URL", world.nats.url().as_str()), ("NATS_USER", "events")]);
+    let environment = [
+        ("NATS_URL", nats.urls[0].as_str()),
+        ("NATS_USER", "events"),
+        ("NATS_PASSWORD", &password("events")),
+    ];
+    example.arg(ada.id.to_string()).arg("1").envs(environment);
     let running = tokio::task::spawn_blocking(move || {
         let process = Process::start("an example", example, libc::SIGKILL);
         (process.wait(PATIENCE), process)
