@@ -141,3 +141,17 @@ fn alerts_say_what_is_wrong_and_how_urgent_it_is() {
         }
     }
 }
+
+#[test]
+fn operators_are_told_what_to_do_first_about_each_alert_and_about_no_other() {
+    let alerts = yaml(&read("config/prometheus/alerts.yml"));
+    let groups = alerts["groups"].as_array().expect("groups");
+    let rules = groups.iter().flat_map(|group| group["rules"].as_array().expect("rules"));
+    let rules: BTreeSet<String> = rules.map(|rule| text(&rule["alert"]).to_owned()).collect();
+    let page = read("docs/operations.md");
+    let (_, section) = page.split_once("\n## Alerts\n").expect("a section");
+    let section = section.split("\n## ").next().expect("a beginning");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    let told: BTreeSet<String> = rows.skip(1).map(str::to_owned).collect();
+    assert_eq!(told, rules);
+}
