@@ -17,6 +17,7 @@ pub mod presence;
 pub mod reaction;
 pub mod receipt;
 pub mod schedule;
+pub mod search;
 pub mod service;
 pub mod standing;
 pub mod user;

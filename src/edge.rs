@@ -42,6 +42,7 @@ pub mod reads;
 pub mod resume;
 pub mod rounds;
 pub mod schedule;
+pub mod search;
 pub mod signals;
 pub mod standing;
 pub mod start;
@@ -107,6 +108,7 @@ pub struct Edge {
     /// Hands announcements of changes to the log.
     pub outbox: Outbox,
     pub gate: ws::admission::Gate,
+    pub searches: search::Turns,
     /// Turns with the database for those who were away for long.
     pub replays: Semaphore,
     pub sampler: Sampler,

@@ -29,6 +29,7 @@ mod due;
 mod follow;
 pub mod media;
 mod prune;
+pub mod search;
 mod sweep;
 pub mod verify;
 

@@ -42,6 +42,7 @@ pub mod reactions;
 pub mod receipts;
 pub mod replay;
 pub mod scheduled;
+pub mod search;
 pub mod services;
 pub mod standing;
 pub mod users;

@@ -17,5 +17,6 @@ pub mod objects;
 pub mod presence;
 pub mod requests;
 pub mod schemas;
+pub mod search;
 pub mod subjects;
 pub mod time;

@@ -11,6 +11,7 @@ mod dead;
 mod doctor;
 mod message;
 mod operator;
+mod search;
 mod table;
 mod tail;
 mod user;
@@ -76,6 +77,8 @@ enum Area {
     Message(message::Args),
     /// Events as they happen.
     Tail(tail::Args),
+    /// The index that messages are found by.
+    Search(search::Args),
     /// People and their conversations.
     User(user::Args),
     /// Compare the log with Postgres, counters with a recount, files with what names them; and repair.
@@ -101,6 +104,7 @@ pub async fn command(args: Args, config: Config) -> anyhow::Result<ExitCode> {
         Area::Dead(args) => dead::command(args, &operator).await,
         Area::Tail(args) => tail::command(args, &operator).await,
         Area::Message(args) => message::command(args, &operator).await,
+        Area::Search(args) => search::command(args, &operator).await,
         Area::User(args) => user::command(args, &operator).await,
         Area::Verify(args) => verify::command(args, &operator).await,
     }

@@ -18,6 +18,7 @@ mod pins;
 mod presence;
 mod reactions;
 mod scheduled;
+mod search;
 mod stack;
 mod sync;
 
@@ -134,6 +135,7 @@ fn message_routes() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(m::get, m::edit, m::delete))
         .routes(routes!(r::add, r::remove))
         .routes(routes!(m::receipts))
+        .routes(routes!(search::find))
 }
 
 /// The form of an upload streams, within limits of its own.

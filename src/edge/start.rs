@@ -170,6 +170,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
     let edge = Arc::new(Edge {
         replays: Semaphore::new(parts.settings.max_replays),
         gate: Gate::new(parts.settings.connects_per_second),
+        searches: crate::edge::search::Turns::default(),
         auth: auth::Authenticator::new(&parts.auth).await?,
         limits: limits::Limits::new(parts.limits),
         standings,

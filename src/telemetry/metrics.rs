@@ -11,6 +11,7 @@ mod ingest;
 mod media;
 mod presence;
 mod push;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -163,6 +164,7 @@ pub struct Metrics {
     pub ingest: Ingest,
     pub push: Push,
     pub media: Media,
+    pub search: search::Search,
     http_requests: Family<RouteStatusLabel, Counter>,
     http_request_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
     errors: Family<CodeLabel, Counter>,
@@ -219,6 +221,7 @@ impl Metrics {
             ingest: Ingest::default(),
             push: Push::default(),
             media: Media::default(),
+            search: search::Search::default(),
             http_requests: Family::default(),
             http_request_seconds: Family::new_with_constructor(latency),
             errors: Family::default(),
@@ -231,6 +234,7 @@ impl Metrics {
         metrics.ingest.register(&mut metrics.registry);
         metrics.push.register(&mut metrics.registry);
         metrics.media.register(&mut metrics.registry);
+        metrics.search.register(&mut metrics.registry);
         metrics.register_requests();
         metrics.announce();
         metrics

@@ -44,6 +44,7 @@ mod resume;
 mod safety;
 mod schedule;
 mod schemas;
+mod search;
 mod serve;
 mod socketio;
 mod tester;

@@ -10,6 +10,7 @@ use crate::cli::settings;
 use crate::domain::clock::SystemClock;
 use crate::media::objects::Objects;
 use crate::persister::media::Collector;
+use crate::persister::search::Indexer;
 use crate::persister::{Health, Persister};
 use crate::telemetry::listener;
 
@@ -35,6 +36,7 @@ pub async fn start(base: &Base<'_>) -> anyhow::Result<listener::Check> {
     };
     base.lifecycle.spawn_critical("persister", persister.run(soft.clone()));
     collect(base, &health)?;
+    index(base, &health);
     Ok(check(client, health))
 }
 
@@ -51,6 +53,16 @@ fn collect(base: &Base<'_>, health: &Arc<Health>) -> anyhow::Result<()> {
     let soft = base.lifecycle.soft.clone();
     base.lifecycle.spawn_critical("collector of files", collector.run(soft));
     Ok(())
+}
+
+/// What is said, by its words.
+fn index(base: &Base<'_>, health: &Arc<Health>) {
+    let indexer = Indexer {
+        store: base.store.clone(),
+        health: health.clone(),
+        metrics: base.metrics.clone(),
+    };
+    base.lifecycle.spawn_critical("indexer of messages", indexer.run(base.lifecycle.soft.clone()));
 }
 
 fn check(nats: bus::Client, health: Arc<Health>) -> listener::Check {

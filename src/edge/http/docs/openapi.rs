@@ -17,13 +17,14 @@ use crate::wire::communities::{BanPage, JoinAsked, JoinRequestPage, Pins};
 use crate::wire::devices::{Devices, Notifications, RegisterDevice, SetNotifications};
 use crate::wire::error::Problem;
 use crate::wire::media::{BeginUpload, SignedLink, UploadForm, UploadTicket, Uploaded};
-use crate::wire::names::{ContextType, ConversationType};
+use crate::wire::names::{ContextType, ConversationType, MessageType};
 use crate::wire::objects::{Conversation, Message, Receipts};
 use crate::wire::presence::Presence;
 use crate::wire::requests::conversations::{AddParticipants, CreateConversation, Mute, SetRole};
 use crate::wire::requests::settings::{Ban, PatchConversation};
 use crate::wire::requests::{EditMessage, MarkRead, SendMessage};
 use crate::wire::schemas::{Definitions, Place};
+use crate::wire::search::SearchResults;
 
 use super::super::contexts::Named;
 use super::responses;
@@ -59,8 +60,8 @@ macro_rules! described {
 
 described! {
     written: [
-        BanPage, Conversation, ConversationList, ContextType, ConversationType, Devices, History, JoinAsked, JoinRequestPage, MarkedRead, Message, Missed, Notifications,
-        ParticipantPage, Pins, Presence, Problem<'_>, Receipts, Scheduled, SignedLink, Success, Unread,
+        BanPage, Conversation, ConversationList, ContextType, ConversationType, Devices, History, JoinAsked, JoinRequestPage, MarkedRead, Message, MessageType, Missed, Notifications,
+        ParticipantPage, Pins, Presence, Problem<'_>, Receipts, Scheduled, SearchResults, SignedLink, Success, Unread,
         UploadTicket, Uploaded,
     ],
     read: [

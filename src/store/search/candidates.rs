@@ -1,0 +1,257 @@
+//! Messages that may answer a query, the newest first.
+//!
+//! Two ways lead to them. A word that few messages have is looked up: an entry for each conversation of the asker. Of a word
+//! that many have, the newest messages of each conversation are looked through instead: they hold enough of it, and reading
+//! all of its entries would take longer the longer people write. Both end at a place in the log above which nothing is
+//! missing, so that the next page goes on there.
+
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::domain::ids::{ConversationId, Seq, UserId};
+use crate::domain::message::MessageType;
+
+use super::{Searched, Store, StoreError, mark, rows, signed, unsigned};
+
+/// What is said of messages beside their words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub sender: Option<UserId>,
+    pub kind: Option<MessageType>,
+    /// The earliest and the latest time of sending, both included.
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
+}
+
+/// Any of these words; one with `true` also as the beginning of a word.
+pub type Needle = Vec<(String, bool)>;
+
+/// What to look for.
+#[derive(Debug, Clone)]
+pub struct Asked<'a> {
+    pub conversations: &'a [Searched],
+    pub filter: Filter,
+    /// Words that a message has all of, the rarest first. There is at least one.
+    pub needles: &'a [Needle],
+    /// Is even the rarest of them in many messages?
+    pub is_common: bool,
+    /// Places in the log: this one and behind, up to before that one.
+    pub low: Seq,
+    pub high: Seq,
+}
+
+/// A message to compare with the query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub conversation_id: ConversationId,
+    pub seq: Seq,
+    pub content: String,
+    pub created_at: Timestamp,
+}
+
+/// The newest candidates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    pub candidates: Vec<Candidate>,
+    /// From here on nothing is missing; 0 when there is nothing more at all.
+    pub low: Seq,
+}
+
+/// Words of a query that are looked up: the rarest leave few messages for the others.
+const NEEDLES: usize = 3;
+/// Candidates of one look at most. Each is read and compared: 2 ms for all.
+pub const WINDOW: usize = 500;
+/// Messages that are looked through for a common word, in all conversations together: 2 µs each.
+const LOOKED_THROUGH: u64 = 5_000;
+/// Messages that are looked through in a conversation at least.
+const LEAST: u64 = 10;
+/// Messages that are not indexed yet and are looked through, in all and of one conversation.
+const BEHIND: i64 = 1_000;
+const BEHIND_OF_ONE: i64 = 100;
+/// The server gives up after this: a search is worth no more of the database than that.
+const PATIENCE: &str = "SET LOCAL statement_timeout = '2s'; SET LOCAL enable_seqscan = off; SET LOCAL work_mem = '16MB'";
+
+/// What every way ends with; tombstones and what has vanished are not read. `$1` to `$7`: sender, type, times, now, and
+/// from where to where in the log.
+macro_rules! compared {
+    ($($hits:expr),+) => {
+        concat!(
+            "WITH hits AS MATERIALIZED (",
+            $($hits,)+
+            ") SELECT h.conversation_id, h.seq, m.content, m.created_at, h.is_last
+               FROM hits h LEFT JOIN messages m
+                 ON m.conversation_id = h.conversation_id AND m.seq = h.seq
+                AND m.deleted_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > $5)
+               ORDER BY h.seq DESC"
+        )
+    };
+}
+
+/// What is said of a message, or of its entry, `s`.
+macro_rules! filtered {
+    () => {
+        "(($1::uuid IS NULL OR s.sender_id = $1) AND ($2::text IS NULL OR s.type = $2)
+          AND ($3::timestamptz IS NULL OR s.created_at >= $3)
+          AND ($4::timestamptz IS NULL OR s.created_at <= $4))"
+    };
+}
+
+/// A look-up in each conversation: one for all of them at once compares each hit with all of the others.
+const RARE: &str = compared!(
+    "SELECT s.conversation_id, s.seq, false AS is_last FROM UNNEST($9::text[]) AS c(words)
+     CROSS JOIN LATERAL (
+         SELECT s.conversation_id, s.seq FROM message_search s
+         WHERE s.words @@ c.words::tsquery AND s.seq >= $6 AND s.seq < $7 AND ",
+    filtered!(),
+    ") AS s ORDER BY s.seq DESC LIMIT $8"
+);
+
+/// The last of a conversation that is looked at counts whether it has the words or not: it says how far that was.
+const COMMON: &str = compared!(
+    "SELECT s.conversation_id, s.seq, s.is_last
+     FROM UNNEST($9::uuid[], $10::bigint[], $11::text[]) AS c(id, many, words)
+     CROSS JOIN LATERAL (
+         SELECT e.*, row_number() OVER (ORDER BY e.seq DESC) = c.many AS is_last
+         FROM message_search e
+         WHERE e.conversation_id = c.id AND e.seq >= $6 AND e.seq < $7
+         ORDER BY e.seq DESC LIMIT c.many) AS s
+     WHERE s.is_last OR (s.words @@ c.words::tsquery AND ",
+    filtered!(),
+    ") ORDER BY s.seq DESC LIMIT $8"
+);
+
+/// What is not indexed yet: messages behind the place of the index, and older ones that were changed behind it.
+const NEW: &str = compared!(
+    "WITH at AS MATERIALIZED (SELECT last_seq FROM progress WHERE name = 'search')
+     SELECT s.conversation_id, s.seq, false AS is_last FROM (
+         SELECT s.* FROM at
+         JOIN conversations c ON c.id = ANY($9) AND c.last_message_seq > at.last_seq
+         CROSS JOIN LATERAL (
+             SELECT m.conversation_id, m.seq, m.sender_id, m.type, m.created_at FROM messages m
+             WHERE m.conversation_id = c.id AND m.seq > at.last_seq
+             ORDER BY m.seq DESC LIMIT $10) AS s
+         UNION
+         SELECT m.conversation_id, m.seq, m.sender_id, m.type, m.created_at FROM at
+         JOIN LATERAL (
+             SELECT d.conversation_id, d.message_seq FROM message_changes d
+             WHERE d.seq > at.last_seq ORDER BY d.seq DESC LIMIT $8) AS d ON d.conversation_id = ANY($9)
+         JOIN messages m ON m.conversation_id = d.conversation_id AND m.seq = d.message_seq
+     ) AS s WHERE s.seq >= $6 AND s.seq < $7 AND ",
+    filtered!(),
+    " ORDER BY s.seq DESC LIMIT $8"
+);
+
+impl Store {
+    /// The newest candidates of what is asked.
+    ///
+    /// # Errors
+    /// As every statement; [`StoreError::Unavailable`] also when it takes too long.
+    pub async fn candidates(&self, asked: &Asked<'_>) -> Result<Found, StoreError> {
+        self.within(async {
+            let mut client = self.client().await?;
+            let tx = client.build_transaction().read_only(true).start().await?;
+            tx.batch_execute(PATIENCE).await?;
+            let low = signed(asked.low);
+            let high = signed(asked.high);
+            let now = self.now();
+            let kind = asked.filter.kind.map(MessageType::as_str);
+            let Filter { sender, from, to, .. } = asked.filter;
+            let shared: [&(dyn ToSql + Sync); 7] = [&sender, &kind, &from, &to, &now, &low, &high];
+            let ids: Vec<Uuid> = asked.conversations.iter().map(|one| one.id).collect();
+            let new = with(&shared, &[&BEHIND, &ids, &BEHIND_OF_ONE]);
+            let words = words(asked);
+            let (found, new) = if asked.is_common {
+                let many = many(asked);
+                let params = with(&shared, &[&ALL, &ids, &many, &words]);
+                tokio::try_join!(rows(&tx, COMMON, &params), rows(&tx, NEW, &new))?
+            } else {
+                let params = with(&shared, &[&FULL, &words]);
+                tokio::try_join!(rows(&tx, RARE, &params), rows(&tx, NEW, &new))?
+            };
+            tx.commit().await?;
+            let low = if asked.is_common { reached(&found)? } else { full(&found)? };
+            let low = low.unwrap_or(asked.low);
+            gathered(asked, &found, &new, low)
+        })
+        .await
+    }
+}
+
+/// More than are looked through.
+const ALL: i64 = 2 * LOOKED_THROUGH as i64 + LEAST as i64 * super::MAX_CONVERSATIONS as i64;
+const FULL: i64 = WINDOW as i64;
+
+fn with<'a>(
+    shared: &[&'a (dyn ToSql + Sync)],
+    more: &[&'a (dyn ToSql + Sync)],
+) -> Vec<&'a (dyn ToSql + Sync)> {
+    shared.iter().chain(more).copied().collect()
+}
+
+/// The place of the last, if there were as many as there could be.
+fn full(found: &[Row]) -> Result<Option<Seq>, StoreError> {
+    found.get(WINDOW - 1).map(|row| unsigned(row, "seq")).transpose()
+}
+
+/// The place from which all conversations were looked through.
+fn reached(found: &[Row]) -> Result<Option<Seq>, StoreError> {
+    for row in found {
+        // In order, the newest first.
+        if row.try_get("is_last")? {
+            return unsigned(row, "seq").map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn gathered(asked: &Asked<'_>, found: &[Row], new: &[Row], low: Seq) -> Result<Found, StoreError> {
+    let mut candidates = std::collections::BTreeMap::new();
+    let own: std::collections::HashSet<Uuid> =
+        asked.conversations.iter().map(|one| one.id).collect();
+    for row in found.iter().chain(new) {
+        let conversation_id: Uuid = row.try_get("conversation_id")?;
+        let seq = unsigned(row, "seq")?;
+        let content: Option<String> = row.try_get("content")?;
+        let Some(content) = content else { continue };
+        // Another conversation may have the same digits.
+        if seq < low || !own.contains(&conversation_id) {
+            continue;
+        }
+        let created_at = row.try_get("created_at")?;
+        candidates.insert(
+            (seq, conversation_id),
+            Candidate { conversation_id, seq, content, created_at },
+        );
+    }
+    Ok(Found { candidates: candidates.into_values().rev().collect(), low })
+}
+
+/// Words are letters and digits: nothing in them means anything to the database.
+fn lexeme(mark: &str, word: &str, is_prefix: bool) -> String {
+    format!("'{mark}{word}'{}", if is_prefix { ":*" } else { "" })
+}
+
+/// What is looked for in each conversation, in the language of the index.
+fn words(asked: &Asked<'_>) -> Vec<String> {
+    let words = |one: &Searched| {
+        let mark = mark(one.id);
+        let needle = |needle: &Needle| {
+            let any = needle.iter().map(|(word, is_prefix)| lexeme(&mark, word, *is_prefix));
+            format!("({})", any.collect::<Vec<_>>().join("|"))
+        };
+        asked.needles.iter().take(NEEDLES).map(needle).collect::<Vec<_>>().join("&")
+    };
+    asked.conversations.iter().map(words).collect()
+}
+
+/// How many messages of each conversation are looked through: as many as it has among all of them.
+fn many(asked: &Asked<'_>) -> Vec<i64> {
+    let all: u64 = asked.conversations.iter().map(|one| one.messages).sum();
+    let share = |one: &Searched| {
+        let share = u128::from(LOOKED_THROUGH) * u128::from(one.messages) / u128::from(all.max(1));
+        signed(u64::try_from(share).unwrap_or(LOOKED_THROUGH).max(LEAST))
+    };
+    asked.conversations.iter().map(share).collect()
+}

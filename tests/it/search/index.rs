@@ -1,0 +1,81 @@
+//! The index behind it: it follows, and it is rebuilt.
+
+use super::*;
+
+/// Waits until everything that is persisted is indexed.
+pub async fn indexed(world: &World) {
+    let client = world.database.client().await;
+    let sql = "SELECT s.last_seq >= p.last_seq FROM progress s, progress p
+               WHERE s.name = 'search' AND p.name = 'persist'";
+    eventually("everything is indexed", async || {
+        let row = client.query_one(sql, &[]).await.expect("a row");
+        row.get::<_, bool>(0).then_some(())
+    })
+    .await;
+}
+
+/// The vocabulary.
+pub async fn words(world: &World) -> HashSet<String> {
+    let client = world.database.client().await;
+    let rows = client.query("SELECT word FROM search_words WHERE messages > 0", &[]).await;
+    rows.expect("rows").iter().map(|row| row.get(0)).collect()
+}
+
+/// Runs a command for operators; its answer.
+fn admin(world: &World, arguments: &[&str]) -> Value {
+    let arguments = [&["admin", "--json", "search"], arguments].concat();
+    let output = command(&arguments, &world.settings(&[])).output().expect("runs");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{errors}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON: {errors}"))
+}
+
+#[tokio::test]
+async fn a_rebuild_repairs_the_index_and_goes_on_after_a_crash() {
+    let (world, ada, bayo, group) = talking().await;
+    let (rest, other) = (world.node().rest(&ada), world.node().rest(&bayo));
+    for n in 0..20 {
+        send(&rest, group, &format!("word{n} yam")).await;
+    }
+    indexed(&world).await;
+    let before = words(&world).await;
+    let client = world.database.client().await;
+    let broken = "DELETE FROM message_search; DELETE FROM search_words; INSERT INTO search_words VALUES ('', 1);
+        INSERT INTO message_search SELECT gen_random_uuid(), 1, sender_id, type, created_at, 'x'::tsvector FROM messages LIMIT 1";
+    client.batch_execute(broken).await.expect("broken");
+    assert_eq!(found(&other, "yam").await.len(), 0, "nothing is found by a broken index");
+    assert!(admin(&world, &["rebuild", "--dry-run"])["target"].as_u64().expect("a place") > 20);
+    assert_eq!(found(&other, "yam").await.len(), 0, "a dry run changes nothing");
+    let target = admin(&world, &["rebuild"])["target"].as_u64().expect("a place");
+    assert_eq!(found(&other, "yam").await.len(), 20);
+    assert_eq!(words(&world).await, before);
+    let status = admin(&world, &["status"]);
+    assert_eq!((&status["lag"], &status["rebuild"]), (&json!(0), &Value::Null));
+    assert_eq!(status["messages"], 20, "and no entry without a message: {status}");
+    // One that somebody else has left half done.
+    client.batch_execute(broken).await.expect("broken");
+    let half = "INSERT INTO search_rebuild (done_seq, target_seq, started_at)
+                SELECT min(seq) + 9, $1, now() FROM messages";
+    client.execute(half, &[&i64::try_from(target).expect("fits")]).await.expect("half done");
+    assert!(!admin(&world, &["status"])["rebuild"].is_null());
+    admin(&world, &["rebuild"]);
+    let left = found(&other, "yam").await.len();
+    assert!(left < 20 && left >= 10, "it went on where the other had stopped: {left}");
+    admin(&world, &["rebuild"]);
+    assert_eq!(found(&other, "yam").await.len(), 20);
+}
+
+#[tokio::test]
+async fn what_is_said_while_nobody_indexes_is_found_and_indexed_later() {
+    let (world, ada, bayo, group) = talking().await;
+    let rest = world.node().rest(&ada);
+    send(&rest, group, "the first okra").await;
+    indexed(&world).await;
+    // As if the indexer were behind.
+    let client = world.database.client().await;
+    let back = "UPDATE progress SET last_seq = 0 WHERE name = 'search'; DELETE FROM message_search";
+    client.batch_execute(back).await.expect("set back");
+    assert_eq!(found(&world.node().rest(&bayo), "okra").await, ["the first okra"]);
+    indexed(&world).await;
+    assert_eq!(found(&world.node().rest(&bayo), "okra").await, ["the first okra"]);
+}
