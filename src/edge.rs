@@ -29,6 +29,7 @@ pub mod control;
 pub mod conversations;
 pub mod delivery;
 pub mod error;
+pub mod export;
 pub mod freshness;
 pub mod http;
 pub mod hub;
@@ -99,6 +100,7 @@ pub struct Edge {
     pub deliveries: delivery::Deliveries,
     pub typing: signals::Typing,
     pub media: media::Media,
+    pub exports: export::Exports,
     pub presence: Arc<presence::Presence>,
     /// How far Postgres is.
     pub persisted: watch::Receiver<Seq>,

@@ -31,6 +31,7 @@ pub mod migrate;
 pub mod notices;
 pub mod notification_settings;
 pub mod outbox;
+pub mod own_data;
 pub mod own_view;
 pub mod participants;
 pub mod pins;

@@ -14,6 +14,7 @@ pub mod media;
 pub mod metadata;
 pub mod names;
 pub mod objects;
+pub mod own_data;
 pub mod presence;
 pub mod requests;
 pub mod schemas;

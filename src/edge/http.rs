@@ -10,6 +10,7 @@ mod devices;
 mod docs;
 mod extract;
 mod joining;
+mod me;
 mod media;
 mod messages;
 pub mod operators;
@@ -72,6 +73,7 @@ fn participants_api() -> OpenApiRouter<Arc<Edge>> {
         .merge(device_routes())
         .merge(media_routes())
         .routes(routes!(sync::since))
+        .routes(routes!(me::export))
 }
 
 fn conversation_routes() -> OpenApiRouter<Arc<Edge>> {

@@ -37,6 +37,8 @@ pub struct Settings {
     pub public_url: String,
     /// Hosts of others that messages may link to.
     pub allowed_hosts: Vec<String>,
+    /// Folder for files on their way.
+    pub spool: PathBuf,
     /// Without a place to keep files there are none.
     pub store: Option<StoreSettings>,
 }
@@ -45,7 +47,6 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct StoreSettings {
     pub location: Location,
-    pub spool: PathBuf,
     pub rules: Rules,
     /// What links are signed with.
     pub secret: Vec<u8>,
@@ -71,6 +72,7 @@ const DOWNLOADS: usize = 256;
 /// Everything for files.
 pub struct Media {
     pub public_url: String,
+    pub spool: Spool,
     allowed_hosts: Vec<String>,
     service: Option<Arc<Service>>,
 }
@@ -97,9 +99,17 @@ impl Media {
     /// # Errors
     /// A sentence when the settings cannot be used.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
-        let service = settings.store.map(Service::new).transpose()?.map(Arc::new);
-        let Settings { public_url, allowed_hosts, .. } = settings;
-        Ok(Self { public_url, allowed_hosts, service })
+        let Settings { public_url, allowed_hosts, spool, store } = settings;
+        let spool = Spool::open(&spool).map_err(|cause| {
+            anyhow::anyhow!("Files cannot be spooled in {}: {cause}.", spool.display())
+        })?;
+        let service = store.map(|store| Service::new(store, spool.clone())).transpose()?;
+        Ok(Self { public_url, spool, allowed_hosts, service: service.map(Arc::new) })
+    }
+
+    /// Is there a place to keep files?
+    pub fn keeps_files(&self) -> bool {
+        self.service.is_some()
     }
 
     /// The service, if there is one here.
@@ -133,11 +143,7 @@ impl Drop for Turn {
 }
 
 impl Service {
-    fn new(settings: StoreSettings) -> anyhow::Result<Self> {
-        let spool = Spool::open(&settings.spool).map_err(|cause| {
-            let folder = settings.spool.display();
-            anyhow::anyhow!("Uploads cannot be spooled in {folder}: {cause}.")
-        })?;
+    fn new(settings: StoreSettings, spool: Spool) -> anyhow::Result<Self> {
         Ok(Self {
             objects: Arc::new(Objects::open(&settings.location).map_err(anyhow::Error::msg)?),
             spool,

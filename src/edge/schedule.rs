@@ -148,7 +148,11 @@ pub async fn cancel(
 }
 
 /// As its sender sees it.
-fn shown(scheduled: &Scheduled) -> Result<objects::Message, ApiError> {
+/// A scheduled message as its sender sees it.
+///
+/// # Errors
+/// `internal` for one that cannot be read.
+pub fn shown(scheduled: &Scheduled) -> Result<objects::Message, ApiError> {
     let mut message: objects::Message =
         serde_json::from_str(&scheduled.payload).map_err(|cause| {
             tracing::error!(%cause, "a scheduled message cannot be read");

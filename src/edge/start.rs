@@ -40,8 +40,8 @@ use super::presence::{self, Presence, announcer};
 use super::standing::{self, Standings};
 use super::ws::admission::Gate;
 use super::{
-    Edge, Settings, arrivals, auth, behind, control, delivery, freshness, http, limits, media,
-    posting, reads, signals,
+    Edge, Settings, arrivals, auth, behind, control, delivery, export, freshness, http, limits,
+    media, posting, reads, signals,
 };
 
 /// What the edge is built from.
@@ -186,6 +186,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         deliveries: delivery::Deliveries::default(),
         typing: signals::Typing::default(),
         media: media::Media::new(parts.media)?,
+        exports: export::Exports::default(),
         presence,
         persisted: persisted_seen,
         tail: tail_seen,

@@ -42,6 +42,15 @@ impl Spool {
         Ok(Writing { file: Arc::new(file), size: 0, buffer: Vec::with_capacity(BUFFER) })
     }
 
+    /// An empty file for whoever writes to it in an order of their own; see [`Spooled::of`].
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn file(&self) -> io::Result<File> {
+        let folder = self.folder.clone();
+        blocking(move || nameless(&folder)).await
+    }
+
     /// A file that holds what `from` gives. Blocks.
     ///
     /// # Errors
@@ -125,6 +134,15 @@ pub struct Spooled {
 }
 
 impl Spooled {
+    /// A file that somebody has written, as it is now. Blocks.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn of(file: File) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        Ok(Self { file: Arc::new(file), size })
+    }
+
     /// Bytes.
     pub fn size(&self) -> u64 {
         self.size

@@ -9,6 +9,7 @@ mod announced;
 mod histogram;
 mod ingest;
 mod media;
+mod own_data;
 mod presence;
 mod push;
 mod search;
@@ -27,6 +28,7 @@ use prometheus_client::registry::Registry;
 pub use histogram::Histogram;
 pub use ingest::Ingest;
 pub use media::Media;
+pub use own_data::OwnData;
 pub use presence::Presence;
 pub use push::{Push, Sent};
 
@@ -165,6 +167,7 @@ pub struct Metrics {
     pub push: Push,
     pub media: Media,
     pub search: search::Search,
+    pub own_data: OwnData,
     http_requests: Family<RouteStatusLabel, Counter>,
     http_request_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
     errors: Family<CodeLabel, Counter>,
@@ -222,6 +225,7 @@ impl Metrics {
             push: Push::default(),
             media: Media::default(),
             search: search::Search::default(),
+            own_data: OwnData::default(),
             http_requests: Family::default(),
             http_request_seconds: Family::new_with_constructor(latency),
             errors: Family::default(),
@@ -235,6 +239,7 @@ impl Metrics {
         metrics.push.register(&mut metrics.registry);
         metrics.media.register(&mut metrics.registry);
         metrics.search.register(&mut metrics.registry);
+        metrics.own_data.register(&mut metrics.registry);
         metrics.register_requests();
         metrics.announce();
         metrics

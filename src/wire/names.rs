@@ -48,6 +48,8 @@ words! {
     PostingPolicy: ["everyone", "admins"];
     /// What a device runs on.
     Platform: ["android", "ios", "web"];
+    /// How far a copy of one's own data is.
+    ExportStatus: ["preparing"];
     /// How far a message of one's own is.
     MessageStatus: ["sent", "delivered", "read", "scheduled", "failed", "cancelled"];
 }

@@ -33,6 +33,7 @@ mod mentions;
 mod openapi;
 mod order;
 mod outbox;
+mod own_data;
 mod persister;
 mod poison;
 mod presence;

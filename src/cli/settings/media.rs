@@ -16,7 +16,6 @@ pub fn media(config: &Config) -> anyhow::Result<Settings> {
     let media = &config.media;
     let store = place(media)?.map(|location| StoreSettings {
         location,
-        spool: given(&media.spool).unwrap_or_else(|| std::env::temp_dir().join("messaging-spool")),
         rules: rules(media),
         secret: media.signing_key.non_empty().unwrap_or(config.auth.jwt_secret.expose()).into(),
         link_lifetime: media.link_lifetime,
@@ -28,6 +27,7 @@ pub fn media(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         public_url: media.public_url.clone(),
         allowed_hosts: media.allowed_hosts.clone(),
+        spool: given(&media.spool).unwrap_or_else(|| std::env::temp_dir().join("messaging-spool")),
         store,
     })
 }

@@ -296,7 +296,7 @@ fn disposition(media: &Media, mime_type: &str) -> HeaderValue {
     named.unwrap_or(HeaderValue::from_static(shown))
 }
 
-fn outside(size: u64) -> Result<Response, ApiError> {
+pub(super) fn outside(size: u64) -> Result<Response, ApiError> {
     let refusal = ApiError::field("range", "lies outside of the file");
     let mut response = error::response_with(&refusal, StatusCode::RANGE_NOT_SATISFIABLE);
     let place = ascii(&format!("bytes */{size}"))?;
@@ -311,12 +311,12 @@ fn tag(asked: download::Asked) -> HeaderValue {
     HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
-fn names_tag(headers: &HeaderMap, name: header::HeaderName, tag: &HeaderValue) -> bool {
+pub(super) fn names_tag(headers: &HeaderMap, name: header::HeaderName, tag: &HeaderValue) -> bool {
     let given = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut given = given.split(',').map(|one| one.trim().trim_start_matches("W/"));
     tag.to_str().is_ok_and(|tag| given.any(|one| one == tag))
 }
 
-fn ascii(text: &str) -> Result<HeaderValue, ApiError> {
+pub(super) fn ascii(text: &str) -> Result<HeaderValue, ApiError> {
     HeaderValue::from_str(text).map_err(|_| not_found())
 }

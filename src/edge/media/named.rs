@@ -130,10 +130,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::media::spool::Spool;
 
     fn media(public_url: &str, hosts: &[&str]) -> Media {
         Media {
             public_url: public_url.to_owned(),
+            spool: Spool::open(&std::env::temp_dir()).expect("a folder"),
             allowed_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             service: None,
         }

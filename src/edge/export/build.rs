@@ -1,0 +1,415 @@
+//! Making a copy: page after page out of the database, file after file out of the object store, into an archive.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use tokio::time::{Duration, Instant};
+use uuid::Uuid;
+
+use crate::domain::conversation::ConversationType;
+use crate::domain::ids::{ConversationId, Seq, UserId};
+use crate::domain::message::Message;
+use crate::edge::{Edge, freshness};
+use crate::media::objects::{Object, ObjectError};
+use crate::media::spool::Spooled;
+use crate::store::StoreError;
+use crate::store::own_data::exports::Export;
+use crate::store::own_data::pages::OwnFile;
+use crate::wire::devices::{DeviceView, Notifications};
+use crate::wire::objects;
+use crate::wire::own_data::{
+    BlockLine, FileLine, LeftLine, ProfileLine, ReactionLine, ReceiptLine,
+};
+
+use super::archive::{Archive, Packing};
+
+/// Messages of a page: of 8,000 characters each at most, 16 MB in the worst of all cases, 100 KB in a usual one.
+const MESSAGES: u32 = 500;
+/// Conversations of a page: with 50 participants each at most, 1 MB.
+const CONVERSATIONS: u32 = 50;
+/// Of what is small.
+const ROWS: u32 = 500;
+/// Lines are handed to the archive in pieces of about so many bytes.
+const PIECE: usize = 64 << 10;
+/// How often to tell how far it is.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    #[error("the archive cannot be written: {0}")]
+    Disk(#[from] std::io::Error),
+    #[error("a line cannot be written: {0}")]
+    Line(#[from] serde_json::Error),
+    /// Another attempt has begun, or the user's data is being erased.
+    #[error("it is not wanted any more")]
+    Unwanted,
+    /// Another node makes it when it is asked for again.
+    #[error("the node is leaving")]
+    Leaving,
+}
+
+/// A copy under way.
+pub struct Build {
+    edge: Arc<Edge>,
+    user: UserId,
+    pub export: Export,
+    archive: Archive,
+    lines: Vec<u8>,
+    beaten: Instant,
+}
+
+const ABOUT: &str = "\
+This archive is a copy of what this messaging service keeps about you.
+
+The files with names ending in .ndjson are text: one JSON object a line.
+
+profile        who you are to others
+conversations  those that you are in as your app shows them, and the ids of those that you have left
+messages       all that you have written, wherever that was; in direct conversations and groups that you are in also
+               what the others wrote. In communities, which anybody may join, only what you wrote: the rest is
+               theirs, and you can read it there.
+scheduled      what you have written to be sent later
+reactions      yours
+receipts       how far you have read and received each conversation
+devices        where you get notifications
+settings       what you want of notifications
+blocks         whom you have blocked
+files          what you have uploaded; the files themselves are in the folder media
+";
+
+impl Build {
+    /// Begins with an empty file.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn begin(edge: Arc<Edge>, user: UserId, export: Export) -> Result<Self, Fault> {
+        let archive = Archive::begin(edge.media.spool.file().await?);
+        Ok(Self { edge, user, export, archive, lines: Vec::new(), beaten: Instant::now() })
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being whole.
+    pub async fn run(mut self) -> Result<(Spooled, Export), Fault> {
+        // What was acknowledged before somebody asked for the copy is in it.
+        freshness::everything(&self.edge).await;
+        self.entry("README.txt", Packing::Deflated).await?;
+        self.lines.extend_from_slice(ABOUT.as_bytes());
+        self.profile().await?;
+        self.conversations().await?;
+        self.messages().await?;
+        self.scheduled().await?;
+        self.reactions().await?;
+        self.receipts().await?;
+        self.devices().await?;
+        self.blocks().await?;
+        self.files().await?;
+        self.flush().await?;
+        let file = self.archive.finish().await?;
+        Ok((file, self.export))
+    }
+
+    async fn profile(&mut self) -> Result<(), Fault> {
+        self.entry("profile.ndjson", Packing::Deflated).await?;
+        let Some(own) = self.edge.store.own_profile(self.user).await? else { return Ok(()) };
+        self.line(&ProfileLine {
+            user_id: own.profile.id,
+            display_name: own.profile.display_name,
+            avatar_url: own.profile.avatar_url,
+            last_seen_at: own.profile.last_seen_at,
+            created_at: own.created_at,
+            updated_at: own.updated_at,
+        })
+        .await
+    }
+
+    async fn conversations(&mut self) -> Result<(), Fault> {
+        self.entry("conversations.ndjson", Packing::Deflated).await?;
+        let mut after = Uuid::nil();
+        loop {
+            let places = self.edge.store.own_places(self.user, after, CONVERSATIONS).await?;
+            let Some(last) = places.last() else { return Ok(()) };
+            after = last.conversation;
+            let own: Vec<_> = places.iter().filter(|p| p.is_in).map(|p| p.conversation).collect();
+            for view in self.edge.store.own_views(self.user, &own).await? {
+                self.line(&objects::Conversation::from(view)).await?;
+            }
+            for left in places.iter().filter(|place| !place.is_in) {
+                self.line(&LeftLine { id: left.conversation, has_left: true }).await?;
+            }
+        }
+    }
+
+    async fn messages(&mut self) -> Result<(), Fault> {
+        self.entry("messages.ndjson", Packing::Deflated).await?;
+        let mut after = Uuid::nil();
+        loop {
+            let places = self.edge.store.own_places(self.user, after, CONVERSATIONS).await?;
+            let Some(last) = places.last() else { return Ok(()) };
+            after = last.conversation;
+            for place in places {
+                let membership = self.edge.store.membership(place.conversation, self.user).await?;
+                match membership.map(|membership| membership.kind) {
+                    Some(ConversationType::Direct | ConversationType::Group) => {
+                        self.whole(place.conversation).await?;
+                    }
+                    Some(ConversationType::Community) | None => {
+                        self.own_alone(place.conversation).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything that the user may read there.
+    async fn whole(&mut self, conversation: ConversationId) -> Result<(), Fault> {
+        let mut after: Seq = 0;
+        loop {
+            let page = self.edge.store.messages_after(conversation, after, MESSAGES).await?;
+            let Some(last) = page.messages.last() else { return Ok(()) };
+            after = last.seq;
+            for message in page.messages {
+                self.message(message).await?;
+            }
+            if !page.has_more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What the user has written there.
+    async fn own_alone(&mut self, conversation: ConversationId) -> Result<(), Fault> {
+        let mut after = Some(0);
+        while let Some(from) = after {
+            let stretch = self.edge.store.own_messages(self.user, conversation, from).await?;
+            for message in stretch.messages {
+                self.message(message).await?;
+            }
+            self.beat().await?;
+            after = stretch.next;
+        }
+        Ok(())
+    }
+
+    async fn message(&mut self, message: Message) -> Result<(), Fault> {
+        self.line(&objects::Message::from(message)).await?;
+        self.export.messages += 1;
+        Ok(())
+    }
+
+    async fn scheduled(&mut self) -> Result<(), Fault> {
+        self.entry("scheduled.ndjson", Packing::Deflated).await?;
+        let found = self.edge.store.scheduled_messages(self.user, None).await?;
+        for scheduled in &found {
+            match crate::edge::schedule::shown(scheduled) {
+                Ok(shown) => self.line(&shown).await?,
+                // Logged there, and no reason to have no copy at all.
+                Err(_) => continue,
+            }
+        }
+        Ok(())
+    }
+
+    async fn reactions(&mut self) -> Result<(), Fault> {
+        self.entry("reactions.ndjson", Packing::Deflated).await?;
+        let mut after = Uuid::nil();
+        loop {
+            let places = self.edge.store.own_places(self.user, after, CONVERSATIONS).await?;
+            let Some(last) = places.last() else { return Ok(()) };
+            after = last.conversation;
+            for place in places {
+                let mut from = 0;
+                loop {
+                    let (user, conversation) = (self.user, place.conversation);
+                    let page =
+                        self.edge.store.own_reactions(user, conversation, from, ROWS).await?;
+                    let Some(last) = page.last() else { break };
+                    from = last.seq;
+                    for own in page {
+                        self.line(&ReactionLine {
+                            message_id: own.message,
+                            conversation_id: own.conversation,
+                            message_seq: own.message_seq,
+                            emoji: own.emoji,
+                        })
+                        .await?;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn receipts(&mut self) -> Result<(), Fault> {
+        self.entry("receipts.ndjson", Packing::Deflated).await?;
+        let mut after = Uuid::nil();
+        loop {
+            let places = self.edge.store.own_places(self.user, after, ROWS).await?;
+            let Some(last) = places.last() else { return Ok(()) };
+            after = last.conversation;
+            let own: Vec<_> = places.iter().filter(|p| p.is_in).map(|p| p.conversation).collect();
+            for marker in self.edge.store.own_markers(self.user, &own).await? {
+                self.line(&ReceiptLine {
+                    conversation_id: marker.conversation,
+                    joined_at: marker.joined_at,
+                    last_read_seq: marker.last_read_seq,
+                    last_read_message_id: marker.last_read_message,
+                    last_read_at: marker.last_read_at,
+                    delivered_seq: marker.delivered_seq,
+                    delivered_at: marker.delivered_at,
+                })
+                .await?;
+            }
+        }
+    }
+
+    async fn devices(&mut self) -> Result<(), Fault> {
+        self.entry("devices.ndjson", Packing::Deflated).await?;
+        for device in self.edge.store.devices_of(self.user).await? {
+            self.line(&DeviceView::from(device)).await?;
+        }
+        self.entry("settings.ndjson", Packing::Deflated).await?;
+        let found = self.edge.store.notification_settings(&[self.user]).await?;
+        for settings in found.values() {
+            self.line(&Notifications::from(settings)).await?;
+        }
+        Ok(())
+    }
+
+    async fn blocks(&mut self) -> Result<(), Fault> {
+        self.entry("blocks.ndjson", Packing::Deflated).await?;
+        let mut after = Uuid::nil();
+        loop {
+            let page = self.edge.store.own_blocks(self.user, after, ROWS).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.user;
+            for block in page {
+                self.line(&BlockLine { user_id: block.user, created_at: block.since }).await?;
+            }
+        }
+    }
+
+    /// The files themselves, and then the list of them, which says where each is.
+    async fn files(&mut self) -> Result<(), Fault> {
+        let mut after = Uuid::nil();
+        let mut lost = Vec::new();
+        loop {
+            let page = self.edge.store.own_files(self.user, after, ROWS).await?;
+            let Some(last) = page.last() else { break };
+            after = last.key;
+            for file in page {
+                match self.file(&file).await {
+                    Ok(()) => self.export.files += 1,
+                    // Erased between the list and the look. A few, or the store would be broken.
+                    Err(Fault::Objects(ObjectError::NotFound)) if lost.len() < MAX_LOST => {
+                        lost.push(file.key);
+                    }
+                    Err(fault) => return Err(fault),
+                }
+            }
+        }
+        self.entry("files.ndjson", Packing::Deflated).await?;
+        let mut after = Uuid::nil();
+        loop {
+            let page = self.edge.store.own_files(self.user, after, ROWS).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.key;
+            for file in page {
+                let path = (!lost.contains(&file.key)).then(|| path_of(&file));
+                let conversation_id = file.conversation.filter(|id| !id.is_nil());
+                self.line(&FileLine {
+                    key: file.key,
+                    conversation_id,
+                    file_name: file.name,
+                    mime_type: file.mime_type,
+                    size: file.size,
+                    created_at: file.created_at,
+                    path,
+                })
+                .await?;
+            }
+        }
+    }
+
+    async fn file(&mut self, file: &OwnFile) -> Result<(), Fault> {
+        let Ok(service) = self.edge.media.service() else { return Ok(()) };
+        let objects = service.objects.clone();
+        let bytes = objects.get(Object::Original(file.key), 0..file.size).await?;
+        let mut bytes = std::pin::pin!(bytes);
+        self.entry(&path_of(file), Packing::Stored).await?;
+        while let Some(chunk) = bytes.next().await {
+            if !self.archive.write(chunk?).await {
+                return Err(self.broken());
+            }
+            self.beat().await?;
+        }
+        Ok(())
+    }
+
+    async fn entry(&mut self, name: &str, packing: Packing) -> Result<(), Fault> {
+        self.flush().await?;
+        if self.archive.entry(name.to_owned(), packing).await { Ok(()) } else { Err(self.broken()) }
+    }
+
+    async fn line(&mut self, line: &impl Serialize) -> Result<(), Fault> {
+        serde_json::to_writer(&mut self.lines, line)?;
+        self.lines.push(b'\n');
+        if self.lines.len() < PIECE {
+            return Ok(());
+        }
+        self.flush().await?;
+        self.beat().await
+    }
+
+    async fn flush(&mut self) -> Result<(), Fault> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let lines = Bytes::from(std::mem::take(&mut self.lines));
+        if self.archive.write(lines).await { Ok(()) } else { Err(self.broken()) }
+    }
+
+    /// The thread that writes has ended, which only a disk makes it do.
+    fn broken(&self) -> Fault {
+        Fault::Disk(std::io::Error::other("the disk for files on their way refuses"))
+    }
+
+    /// Tells how far it is, now and then, and learns whether it is still wanted.
+    async fn beat(&mut self) -> Result<(), Fault> {
+        if self.edge.leaving.is_cancelled() {
+            return Err(Fault::Leaving);
+        }
+        if self.beaten.elapsed() < BEAT {
+            return Ok(());
+        }
+        self.beaten = Instant::now();
+        let now = self.edge.clock.now();
+        match self.edge.store.beat_export(self.user, self.export, now).await? {
+            true => Ok(()),
+            false => Err(Fault::Unwanted),
+        }
+    }
+}
+
+/// Files that may be gone by the time they are read.
+const MAX_LOST: usize = 100;
+
+/// The name of a file in the archive: its key, and an ending that programs know it by.
+fn path_of(file: &OwnFile) -> String {
+    let ending = file.name.as_deref().and_then(|name| name.rsplit_once('.')).map(|(_, end)| end);
+    let plain =
+        |end: &&str| (1..=8).contains(&end.len()) && end.bytes().all(|b| b.is_ascii_alphanumeric());
+    let subtype = || file.mime_type.rsplit_once('/').map(|(_, end)| end);
+    let ending = ending.filter(plain).or_else(|| subtype().filter(plain));
+    match ending {
+        Some(ending) => format!("media/{}.{ending}", file.key),
+        None => format!("media/{}", file.key),
+    }
+}

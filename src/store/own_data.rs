@@ -1,0 +1,6 @@
+//! What a user may ask of their own data: a copy ([`exports`]), and its end.
+//!
+//! Everything here goes through the data in pages of bounded size, by key, and can go on from where it was.
+
+pub mod exports;
+pub mod pages;

@@ -1,0 +1,3 @@
+//! What users may ask of their own data: a copy, and its end.
+
+mod export;
