@@ -54,9 +54,6 @@ const BACKOFF: [Duration; 4] = [
     Duration::from_secs(2),
 ];
 
-/// Whoever has not got the lock after this long stands by: a free one is had within a round trip.
-const WAITING: Duration = Duration::from_secs(1);
-
 /// What the persister works with.
 pub struct Persister {
     pub store: Store,
@@ -139,21 +136,10 @@ impl Persister {
     async fn turn(&self, stop: &CancellationToken, done: &mut u64) -> Result<(), Fault> {
         let mut leader = self.store.leader().await?;
         info!("persister standing by");
-        {
-            let leading = leader.lead(Office::Persister);
-            tokio::pin!(leading);
-            tokio::select! {
-                leading = &mut leading => leading?,
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(WAITING) => {
-                    // Somebody else leads, and nothing here fails any more.
-                    self.health.failures.store(0, Ordering::Relaxed);
-                    tokio::select! {
-                        leading = leading => leading?,
-                        () = stop.cancelled() => return Ok(()),
-                    }
-                }
-            }
+        let well = || self.health.failures.store(0, Ordering::Relaxed);
+        tokio::select! {
+            leading = leader.lead(Office::Persister, well) => leading?,
+            () = stop.cancelled() => return Ok(()),
         }
         info!("persister leading");
         self.leads(true);

@@ -39,8 +39,6 @@ const MAX_JOBS: u64 = 100_000;
 /// How often the decider shows the database that it lives (it has 30 s for that), looks how far the persister is in case
 /// nobody said so, and notes its places.
 const BEAT: Duration = Duration::from_secs(1);
-/// Whoever has not got the lock after this long stands by: a free one is had within a round trip.
-const WAITING: Duration = Duration::from_secs(1);
 /// How often a page of what is shown is looked through for what was read without a word.
 const SWEEP: Duration = Duration::from_secs(10);
 /// Rows of a page: some 10 ms. A million notifications are looked through in half an hour.
@@ -85,18 +83,7 @@ impl Push {
     ) -> Result<Infallible, Fault> {
         let mut leader = self.store.leader().await?;
         tracing::info!("push standing by");
-        {
-            let leading = leader.lead(Office::Push);
-            tokio::pin!(leading);
-            tokio::select! {
-                leading = &mut leading => leading?,
-                () = tokio::time::sleep(WAITING) => {
-                    // Somebody else decides, and nothing here fails any more.
-                    self.is_well();
-                    leading.await?;
-                }
-            }
-        }
+        leader.lead(Office::Push, || self.is_well()).await?;
         let mut turn = self.begin(&leader).await?;
         tracing::info!(from = turn.window.passed() + 1, "push deciding");
         self.metrics.push.deciding.set(1);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::Object;
+use tokio_postgres::types::ToSql;
 
 use crate::domain::ids::Seq;
 
@@ -13,6 +14,9 @@ use super::{POOL_WAIT, Store, StoreError, execute, row, rows, signed, unsigned};
 const PERSISTER_LOCK: i64 = 0x006d_6563_6162_0001;
 /// The one of whoever decides about notifications.
 const PUSH_LOCK: i64 = 0x006d_6563_6162_0002;
+
+/// Whoever has not got the lock after this long stands by: a free one is had within a round trip.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What only one process does at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,19 +58,29 @@ impl Store {
 }
 
 impl Leader {
-    /// Waits for the lock of an office. It is held until the session ends, however it ends.
+    /// Waits for the lock of an office. It is held until the session ends, however it ends. `standing_by` is called once
+    /// somebody else turns out to hold it: from then on nothing fails here.
     ///
     /// A leader that hangs must not hold it for ever: the server ends a session that is silent for 30 s, so a
     /// leader shows a sign of life every few seconds ([`Leader::heartbeat`]).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the session ends meanwhile.
-    pub async fn lead(&self, office: Office) -> Result<(), StoreError> {
+    pub async fn lead(&self, office: Office, standing_by: impl FnOnce()) -> Result<(), StoreError> {
         let lock = match office {
             Office::Persister => PERSISTER_LOCK,
             Office::Push => PUSH_LOCK,
         };
-        rows(&self.client, "SELECT pg_advisory_lock($1)", &[&lock]).await?;
+        let parameters: [&(dyn ToSql + Sync); 1] = [&lock];
+        let asking = rows(&self.client, "SELECT pg_advisory_lock($1)", &parameters);
+        tokio::pin!(asking);
+        match tokio::time::timeout(AT_ONCE, &mut asking).await {
+            Ok(locked) => locked?,
+            Err(_) => {
+                standing_by();
+                asking.await?
+            }
+        };
         let limits =
             "SET idle_session_timeout = '30s'; SET idle_in_transaction_session_timeout = '30s'";
         Ok(self.client.batch_execute(limits).await?)
