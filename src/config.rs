@@ -8,6 +8,7 @@
 pub mod env;
 mod formats;
 mod load;
+mod safety;
 mod secret;
 
 mod auth;
@@ -38,6 +39,7 @@ pub use persister::Persister;
 pub use postgres::{Postgres, TlsMode};
 pub use presence::Presence;
 pub use push::Push;
+pub use safety::Safety;
 pub use secret::Secret;
 pub use tail::Tail;
 pub use telemetry::{LogFormat, Telemetry};
@@ -50,6 +52,7 @@ pub struct Config {
     pub nats: Nats,
     pub postgres: Postgres,
     pub limits: Limits,
+    pub safety: Safety,
     pub tail: Tail,
     pub persister: Persister,
     pub presence: Presence,
@@ -69,6 +72,7 @@ impl Config {
         self.nats.check(&mut problems);
         self.postgres.check(&mut problems);
         self.limits.check(&mut problems);
+        self.safety.check(&mut problems);
         self.tail.check(&mut problems);
         self.persister.check(&mut problems);
         self.presence.check(&mut problems);

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod media;
 pub mod membership;
 pub mod message;
+pub mod newcomer;
 pub mod notifications;
 pub mod posting;
 pub mod presence;

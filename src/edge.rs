@@ -30,12 +30,14 @@ pub mod conversations;
 pub mod delivery;
 pub mod error;
 pub mod export;
+pub mod flood;
 pub mod freshness;
 pub mod http;
 pub mod hub;
 pub mod limits;
 pub mod media;
 pub mod messages;
+pub mod newcomers;
 pub mod posting;
 pub mod presence;
 pub mod reactions;
@@ -61,6 +63,8 @@ pub struct Settings {
     pub max_conversations_per_user: u32,
     /// New connections of this node in a second; more of them wait.
     pub connects_per_second: u32,
+    /// How long somebody counts as new here; zero: nobody does.
+    pub new_for: Duration,
     /// How long after sending a message may be edited; zero for ever.
     pub edit_window: Duration,
     /// The server's ping; a peer that is silent for two of them is closed.
@@ -87,6 +91,8 @@ pub struct Edge {
     pub store: Store,
     pub auth: auth::Authenticator,
     pub limits: limits::Limits,
+    /// Who may send links and files.
+    pub newcomers: newcomers::Newcomers,
     pub standings: standing::Standings,
     pub hub: Arc<hub::Hub>,
     pub publisher: Publisher,

@@ -28,6 +28,7 @@ pub mod markers;
 pub mod media;
 pub mod messages;
 pub mod migrate;
+pub mod newcomers;
 pub mod notices;
 pub mod notification_settings;
 pub mod outbox;

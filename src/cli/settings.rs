@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -84,11 +85,18 @@ pub fn auth(auth: &config::Auth) -> anyhow::Result<auth::Settings> {
 }
 
 /// The limits on what one user asks for.
-pub fn limits(limits: &config::Limits) -> limits::Settings {
+pub fn limits(config: &Config) -> limits::Settings {
+    let (limits, safety) = (&config.limits, &config.safety);
+    // Whoever lets people be as fast as they like means this as well.
+    let is_paced = limits.messages_per_second > 0;
     limits::Settings {
         messages_per_second: limits.messages_per_second,
         signals_per_second: limits.signals_per_second,
         requests_per_second: limits.requests_per_second,
+        same_text: edge::flood::Settings {
+            conversations: if is_paced { safety.same_text_conversations } else { 0 },
+            window: safety.same_text_window,
+        },
     }
 }
 
@@ -109,6 +117,7 @@ pub fn edge(config: &Config) -> edge::Settings {
         },
         max_replays: limits.max_replays,
         connects_per_second: limits.connects_per_second,
+        new_for: Duration::from_secs(3600 * u64::from(config.safety.young_user_hours)),
         edit_window: limits.edit_window,
         heartbeat: config.http.heartbeat,
         opening_timeout: config.http.opening_timeout,

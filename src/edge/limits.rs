@@ -7,11 +7,15 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::ids::UserId;
+use crate::domain::clock::SharedClock;
+use crate::domain::ids::{ConversationId, UserId};
 use crate::wire::error::ApiError;
 use crate::wire::frames;
+
+use super::flood::{self, Flood};
 
 /// What a user saves up while quiet, in seconds' worth: apps send in bursts.
 const BURST: u32 = 3;
@@ -25,6 +29,7 @@ pub struct Settings {
     pub messages_per_second: u32,
     pub signals_per_second: u32,
     pub requests_per_second: u32,
+    pub same_text: flood::Settings,
 }
 
 type Limiter = RateLimiter<UserId, DashMapStateStore<UserId>, DefaultClock, NoOpMiddleware>;
@@ -35,6 +40,7 @@ pub struct Limits {
     messages: Option<Limiter>,
     signals: Option<Limiter>,
     requests: Option<Limiter>,
+    flood: Flood,
 }
 
 impl Limits {
@@ -44,6 +50,7 @@ impl Limits {
             messages: limiter(settings.messages_per_second),
             signals: limiter(settings.signals_per_second),
             requests: limiter(settings.requests_per_second),
+            flood: Flood::new(settings.same_text),
         }
     }
 
@@ -65,26 +72,44 @@ impl Limits {
         check(self.requests.as_ref(), user)
     }
 
+    /// Counts the text of a message into a conversation.
+    pub fn text(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        content: &str,
+        now: Timestamp,
+    ) -> Result<(), ApiError> {
+        self.flood.check(user, conversation, content, now)
+    }
+
     /// What a client is told when it connects, so that it can pace itself. 0 is no limit.
     pub fn stated(&self, edge: &super::Settings) -> frames::Limits {
         frames::Limits {
             messages_per_second: self.settings.messages_per_second,
             signals_per_second: self.settings.signals_per_second,
             requests_per_second: self.settings.requests_per_second,
+            burst_seconds: BURST,
+            connects_per_second: edge.connects_per_second,
+            max_connections_per_user: edge.max_connections_per_user,
+            max_queued_frames: edge.max_queued_frames,
             max_content_chars: edge.max_content_chars,
             max_frame_bytes: edge.max_frame_bytes,
             max_group_participants: edge.max_group_participants,
+            same_text_conversations: self.settings.same_text.conversations,
+            same_text_seconds: self.settings.same_text.window.as_secs(),
         }
     }
 
     /// Forgets users who have been quiet, until cancelled.
-    pub async fn forget_the_quiet(&self, stop: CancellationToken) {
+    pub async fn forget_the_quiet(&self, clock: &SharedClock, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(FORGET_EVERY);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            self.flood.forget(clock.now());
             for limiter in [&self.messages, &self.signals, &self.requests].into_iter().flatten() {
                 limiter.retain_recent();
                 limiter.shrink_to_fit();
@@ -115,8 +140,12 @@ mod tests {
 
     #[test]
     fn a_burst_passes_and_then_the_user_waits_and_others_do_not() {
-        let settings =
-            Settings { messages_per_second: 2, signals_per_second: 0, requests_per_second: 1 };
+        let settings = Settings {
+            messages_per_second: 2,
+            signals_per_second: 0,
+            requests_per_second: 1,
+            same_text: flood::Settings { conversations: 0, window: Duration::from_secs(60) },
+        };
         let limits = Limits::new(settings);
         let (ada, bayo) = (Uuid::from_u128(1), Uuid::from_u128(2));
         for _ in 0..6 {

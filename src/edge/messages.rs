@@ -8,7 +8,7 @@ use crate::bus::publish::Record;
 use crate::domain::conversation::{ConversationType, Role};
 use crate::domain::expiry;
 use crate::domain::ids::{ConversationId, MessageId, Seq, UserId, fresh_message_id};
-use crate::domain::message::{ChangeRefused, Message, may_delete, may_edit};
+use crate::domain::message::{ChangeRefused, Message, MessageType, may_delete, may_edit};
 use crate::store::participants::Membership;
 use crate::telemetry::trace::TraceParent;
 use crate::wire::error::{ApiError, Code};
@@ -100,6 +100,8 @@ pub async fn edit(
     may_edit(&message, caller.user_id, now, edge.settings.edit_window).map_err(refused)?;
     validate_content(message.kind, &content, edge.settings.max_content_chars)?;
     super::posting::check_edit(edge, message.conversation_id, role)?;
+    let what = (MessageType::Text, content.as_str());
+    super::newcomers::check(edge, caller.user_id, message.conversation_id, what, now).await?;
     message.content = content;
     message.edited_at = Some(now);
     message.updated_at = now;

@@ -35,6 +35,7 @@ use super::hub::queue::Frame;
 use super::hub::registry::Connection;
 use super::hub::ring::{self, Ring};
 use super::hub::{Fanout, Hub};
+use super::newcomers::Newcomers;
 use super::presence::keeper::Keeper;
 use super::presence::{self, Presence, announcer};
 use super::standing::{self, Standings};
@@ -166,6 +167,9 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         parts.metrics.clone(),
     ));
     posting::load(&parts.store, &hub).await.context("Postgres cannot be read")?;
+    let new_for = parts.settings.new_for;
+    let newcomers = Newcomers::new(new_for, &parts.store, parts.clock.now()).await;
+    let newcomers = newcomers.context("Postgres cannot be read")?;
     let outbox = Outbox::new(parts.store.clone(), publisher.clone(), parts.clock.clone());
     let edge = Arc::new(Edge {
         replays: Semaphore::new(parts.settings.max_replays),
@@ -173,6 +177,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         searches: crate::edge::search::Turns::default(),
         auth: auth::Authenticator::new(&parts.auth).await?,
         limits: limits::Limits::new(parts.limits),
+        newcomers,
         standings,
         hub,
         settings: parts.settings,
@@ -271,7 +276,8 @@ impl Work {
         });
         lifecycle.spawn_critical("limits", {
             let (edge, soft) = (edge.clone(), soft.clone());
-            async move { edge.limits.forget_the_quiet(soft).await }
+            let now = edge.clock.clone();
+            async move { edge.limits.forget_the_quiet(&now, soft).await }
         });
     }
 }

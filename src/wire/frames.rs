@@ -129,9 +129,21 @@ pub struct Limits {
     pub messages_per_second: u32,
     pub signals_per_second: u32,
     pub requests_per_second: u32,
+    /// What is saved up while quiet, in seconds' worth of each of these.
+    pub burst_seconds: u32,
+    /// New connections of a node; more of them wait, then 4429.
+    pub connects_per_second: u32,
+    /// The oldest gives way.
+    pub max_connections_per_user: usize,
+    /// Frames that wait for a connection; then 4409.
+    pub max_queued_frames: usize,
     pub max_content_chars: usize,
     pub max_frame_bytes: usize,
     pub max_group_participants: u32,
+    /// How many conversations get the same text of a user
+    pub same_text_conversations: u32,
+    /// within so many seconds.
+    pub same_text_seconds: u64,
 }
 
 /// `limited`: messages of a conversation between these, both exclusive, were not replayed. From 0 on, what the client

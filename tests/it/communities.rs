@@ -1,6 +1,8 @@
 //! Keeping communities and groups in order: who writes and how often, who comes in, who stays out, what is pinned.
 
+mod flood;
 mod joining;
+mod newcomers;
 mod pins;
 mod posting;
 

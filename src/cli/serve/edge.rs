@@ -16,7 +16,7 @@ pub fn parts(base: &Base<'_>, beside: listener::Check) -> anyhow::Result<Parts> 
     Ok(Parts {
         settings: settings::edge(config),
         auth: settings::auth(&config.auth)?,
-        limits: settings::limits(&config.limits),
+        limits: settings::limits(config),
         ring: ring::Limits { events: config.tail.ring_events, bytes: config.tail.ring_bytes },
         presence: settings::presence(config),
         media: settings::media(config)?,

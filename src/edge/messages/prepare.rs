@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::bus::publish::Record;
 use crate::domain::expiry;
 use crate::domain::ids::{
     ConversationId, MessageId, Seq, UserId, fresh_message_id, named_message_id,
 };
-use crate::domain::message::{Message, ReplyPreview, preview};
+use crate::domain::message::{Message, MessageType, ReplyPreview, preview};
 use crate::edge::auth::Caller;
 use crate::edge::media::named::{self, Naming};
 use crate::edge::schedule::{self, Plan};
-use crate::edge::{Edge, ahead, error, posting};
+use crate::edge::{Edge, ahead, error, newcomers, posting};
 use crate::telemetry::trace::TraceParent;
 use crate::wire::error::ApiError;
 use crate::wire::event::EventKind;
@@ -48,7 +49,7 @@ pub enum Preparation {
 /// Checks a send and gives the message its id.
 ///
 /// # Errors
-/// `rate_limited`, `invalid`, `not_a_participant`, `unavailable`.
+/// `rate_limited`, `invalid`, `not_a_participant`, `forbidden`, `unavailable`.
 pub async fn prepare(
     edge: &Edge,
     caller: &Caller,
@@ -107,12 +108,8 @@ pub async fn prepare(
         Box::pin(named::claim(edge, naming)).await?;
     }
     let now = edge.clock.now();
-    match later {
-        None => posting::check(edge, caller.user_id, conversation, id, now).await?,
-        Some(_) => {
-            Box::pin(posting::check_scheduled(edge, caller.user_id, conversation)).await?;
-        }
-    }
+    let what = (valid.kind, request.content.as_str());
+    check_rules(edge, caller, (conversation, id), what, later.is_some(), now).await?;
     let expires_at = valid.ttl.and_then(|ttl| later.unwrap_or(now).checked_add(ttl).ok());
     let message = Message {
         id,
@@ -142,6 +139,25 @@ pub async fn prepare(
     let ttl = expires_at.map(|at| expiry::log_ttl(at, now));
     let trace = trace.map(|t| t.to_string());
     Ok(Preparation::Publish(Prepared { id, is_named, conversation, msg_id, payload, ttl, trace }))
+}
+
+/// What is said of who may write what, where and when. The last of it counts the message as sent, so nothing may refuse it
+/// behind this.
+async fn check_rules(
+    edge: &Edge,
+    caller: &Caller,
+    (conversation, id): (ConversationId, MessageId),
+    what: (MessageType, &str),
+    is_later: bool,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let user = caller.user_id;
+    newcomers::check(edge, user, conversation, what, now).await?;
+    edge.limits.text(user, conversation, what.1, now)?;
+    if is_later {
+        return Box::pin(posting::check_scheduled(edge, user, conversation)).await;
+    }
+    posting::check(edge, user, conversation, id, now).await
 }
 
 impl Prepared {
