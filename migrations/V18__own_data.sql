@@ -27,12 +27,14 @@ CREATE TABLE user_erasures (
     conversation_id uuid        NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     place           bigint      NOT NULL DEFAULT 0,
     messages        bigint      NOT NULL DEFAULT 0,
+    found           bigint      NOT NULL DEFAULT 0,
     held            bigint      NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE user_erasures IS
     'Whose data has to go, or is gone. A row stays, without anything but the id: tokens from before do not come back.';
 COMMENT ON COLUMN user_erasures.through IS 'The end of the log when nobody could write in this name any more.';
 COMMENT ON COLUMN user_erasures.conversation_id IS 'Those up to here are done in this stage; place is how far the next one is.';
+COMMENT ON COLUMN user_erasures.found IS 'What this pass has found to do: a stage is over after a pass that found nothing.';
 COMMENT ON COLUMN user_erasures.held IS 'Conversations that were left out because they are under a legal hold.';
 CREATE INDEX user_erasures_open ON user_erasures (requested_at) WHERE finished_at IS NULL;
 -- Nodes ask for what is news to them.

@@ -28,6 +28,7 @@ pub mod behind;
 pub mod control;
 pub mod conversations;
 pub mod delivery;
+pub mod erased;
 pub mod error;
 pub mod export;
 pub mod flood;
@@ -107,6 +108,7 @@ pub struct Edge {
     pub typing: signals::Typing,
     pub media: media::Media,
     pub exports: export::Exports,
+    pub erased: erased::Erased,
     pub presence: Arc<presence::Presence>,
     /// How far Postgres is.
     pub persisted: watch::Receiver<Seq>,

@@ -26,6 +26,7 @@ mod apply;
 mod batch;
 mod dead;
 mod due;
+pub mod erasure;
 mod follow;
 pub mod media;
 mod prune;

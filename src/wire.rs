@@ -6,6 +6,7 @@ pub mod answers;
 pub mod communities;
 pub mod control;
 pub mod devices;
+pub mod erasure;
 pub mod error;
 pub mod event;
 pub mod frames;

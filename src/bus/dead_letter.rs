@@ -6,7 +6,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use bytes::Bytes;
 
-use crate::domain::ids::Seq;
+use crate::domain::ids::{Seq, UserId};
 use crate::wire::subjects;
 
 use super::BusError;
@@ -81,6 +81,51 @@ pub async fn places(
         }
     }
     Ok(places)
+}
+
+/// Erases the letters that name a user, and returns how many those were. One request for each letter that there is: an
+/// operator who lets millions gather has other troubles.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer; some may have been erased.
+pub async fn erase_naming(context: &jetstream::Context, user: UserId) -> Result<u64, BusError> {
+    let mut erased = 0;
+    for seq in naming(context, user).await? {
+        let stream = context.get_stream_no_info(subjects::DEAD_STREAM).await;
+        let stream = stream.map_err(BusError::unavailable)?;
+        stream.delete_message(seq).await.map_err(BusError::unavailable)?;
+        erased += 1;
+    }
+    Ok(erased)
+}
+
+/// The places of letters that name a user, 10,000 at most.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer.
+pub async fn naming(context: &jetstream::Context, user: UserId) -> Result<Vec<Seq>, BusError> {
+    const MOST: usize = 10_000;
+    let id = user.as_hyphenated().to_string();
+    let stream = context.get_stream_no_info(subjects::DEAD_STREAM).await;
+    let stream = stream.map_err(BusError::unavailable)?;
+    let (mut found, mut next) = (Vec::new(), 1);
+    while found.len() < MOST {
+        let letter = match stream.get_first_raw_message_by_subject(">", next).await {
+            Ok(letter) => letter,
+            Err(cause) if cause.kind() == RawMessageErrorKind::NoMessageFound => break,
+            Err(cause) => return Err(BusError::unavailable(cause)),
+        };
+        next = letter.sequence + 1;
+        let is_named = memchr::memmem::find(&letter.payload, id.as_bytes()).is_some()
+            || letter
+                .headers
+                .iter()
+                .any(|(_, values)| values.iter().any(|v| v.as_str().contains(&id)));
+        if is_named {
+            found.push(letter.sequence);
+        }
+    }
+    Ok(found)
 }
 
 fn headers(letter: &DeadLetter<'_>) -> HeaderMap {

@@ -178,6 +178,25 @@ impl Bucket {
         self.write(&edge_key(edge), gone(), Bytes::new()).await
     }
 
+    /// Removes what is there of a user without telling anybody: neither that they are here nor that they were.
+    ///
+    /// # Errors
+    /// [`BusError::Unavailable`] without an answer.
+    pub async fn forget_user(&self, user: UserId) -> Result<(), BusError> {
+        let name = subjects::bucket_stream(PRESENCE_BUCKET);
+        let stream = match self.context.get_stream(name).await {
+            Ok(stream) => stream,
+            // The bucket is memory: without one there is nothing to remove.
+            Err(cause) => match cause.kind() {
+                GetStreamErrorKind::JetStream(refusal) if refusal.code() == 404 => return Ok(()),
+                _ => return Err(BusError::unavailable(cause)),
+            },
+        };
+        let keys = subjects::bucket_key(PRESENCE_BUCKET, &format!("u.*.{}", user.as_hyphenated()));
+        stream.purge().filter(keys).await.map_err(BusError::unavailable)?;
+        Ok(())
+    }
+
     async fn write(&self, key: &str, headers: HeaderMap, value: Bytes) -> Result<(), BusError> {
         if !super::connect::is_connected(&self.client) {
             return Err(BusError::unavailable("disconnected"));
@@ -189,6 +208,23 @@ impl Bucket {
         };
         sent.map_err(BusError::unavailable)
     }
+}
+
+/// How many keys of a user the bucket holds, those of goodbyes included.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer.
+pub async fn keys_of(context: &jetstream::Context, user: UserId) -> Result<u64, BusError> {
+    let name = subjects::bucket_stream(PRESENCE_BUCKET);
+    let stream = context.get_stream_no_info(name).await.map_err(BusError::unavailable)?;
+    let keys = subjects::bucket_key(PRESENCE_BUCKET, &format!("u.*.{}", user.as_hyphenated()));
+    let mut subjects = stream.info_with_subjects(keys).await.map_err(BusError::unavailable)?;
+    let mut found = 0;
+    while let Some(subject) = subjects.next().await {
+        subject.map_err(BusError::unavailable)?;
+        found += 1;
+    }
+    Ok(found)
 }
 
 fn edge_key(edge: EdgeId) -> String {

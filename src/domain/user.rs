@@ -4,6 +4,9 @@ use jiff::Timestamp;
 
 use super::ids::UserId;
 
+/// What is shown in the place of the name of somebody whose data was erased.
+pub const GONE: &str = "Deleted user";
+
 /// What others see of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {

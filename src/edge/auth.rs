@@ -74,6 +74,8 @@ pub struct Caller {
     pub picture: Option<String>,
     /// What the caller may do ends here.
     pub expires_at: Timestamp,
+    /// When the token was made, if it says so.
+    pub issued_at: Option<Timestamp>,
 }
 
 impl Caller {
@@ -87,10 +89,17 @@ impl Caller {
 struct Claims {
     sub: Uuid,
     exp: f64,
+    #[serde(default, deserialize_with = "number_or_nothing")]
+    iat: Option<f64>,
     #[serde(default, deserialize_with = "text_or_nothing")]
     name: Option<String>,
     #[serde(default, deserialize_with = "text_or_nothing")]
     picture: Option<String>,
+}
+
+/// Whoever needs to know when a token was made asks for another one.
+fn number_or_nothing<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
+    Ok(serde_json::Value::deserialize(input)?.as_f64())
 }
 
 /// A profile that is not text is no reason to lock somebody out.
@@ -148,6 +157,7 @@ impl Authenticator {
             name: claims.name.and_then(clean_name),
             picture: claims.picture.filter(|url| url.len() <= MAX_PICTURE_CHARS && is_link(url)),
             expires_at: expiry(claims.exp, self.validation.leeway),
+            issued_at: claims.iat.and_then(|iat| Timestamp::from_second(iat as i64).ok()),
         })
     }
 
@@ -175,6 +185,11 @@ impl Authenticator {
     /// The profile is stored now.
     pub fn remember(&self, caller: &Caller) {
         self.profiles.insert(caller.user_id, fingerprint(caller));
+    }
+
+    /// The profile that was stored is there no more.
+    pub fn forget(&self, user: UserId) {
+        self.profiles.remove(&user);
     }
 
     /// Checks the token of an `Authorization` header.

@@ -24,11 +24,11 @@ use crate::store::own_data::exports::{Export, Over, State};
 use crate::store::own_data::pages::OF_NOBODY;
 use crate::wire::error::{ApiError, Code};
 
-use super::{Edge, error};
-use build::{Build, Fault};
+use super::{Edge, error, freshness};
+use build::{Build, Fault, Sources};
 
 pub mod archive;
-mod build;
+pub mod build;
 
 /// Copies that a node makes at a time: a page of messages each, 16 MB at worst, and a processor that packs.
 const AT_ONCE: usize = 2;
@@ -180,8 +180,18 @@ async fn make(
     _place: OwnedSemaphorePermit,
 ) -> Option<Export> {
     let made = async {
-        let build = Build::begin(edge.clone(), user, export).await?;
-        let (file, export) = build.run().await?;
+        // What was acknowledged before somebody asked for the copy is in it.
+        freshness::everything(&edge).await;
+        let objects = edge.media.service().ok().map(|service| service.objects.clone());
+        let sources = Sources {
+            store: edge.store.clone(),
+            objects,
+            clock: edge.clock.clone(),
+            stop: edge.leaving.clone(),
+            is_noted: true,
+        };
+        let file = edge.media.spool.file().await?;
+        let (file, export) = Build::begin(file, sources, user, export).run().await?;
         keep(&edge, user, export, file).await
     };
     match made.await {

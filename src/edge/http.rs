@@ -34,6 +34,9 @@ use crate::telemetry::listener;
 
 use super::{Edge, ws};
 
+/// The route of erasing, which answers also those whose data is being erased.
+const ERASE: &str = "/messaging/me";
+
 /// Everything that is served on the main listener.
 pub fn router(edge: Arc<Edge>, ready: listener::Check) -> Router {
     let authenticated = middleware::from_fn_with_state(edge.clone(), stack::authenticate);
@@ -74,6 +77,7 @@ fn participants_api() -> OpenApiRouter<Arc<Edge>> {
         .merge(media_routes())
         .routes(routes!(sync::since))
         .routes(routes!(me::export))
+        .routes(routes!(me::erase))
 }
 
 fn conversation_routes() -> OpenApiRouter<Arc<Edge>> {

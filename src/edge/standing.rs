@@ -85,7 +85,8 @@ impl Edge {
     /// Checks a token, and that its user may take part.
     ///
     /// # Errors
-    /// `unauthenticated`, `forbidden` for who is suspended or banned.
+    /// `unauthenticated`, also for a token from before its user's data was erased; `forbidden` for who is suspended or
+    /// banned, and while that is under way.
     pub fn caller(&self, token: &str) -> Result<Caller, ApiError> {
         self.let_in(self.auth.authenticate(token)?)
     }
@@ -98,8 +99,23 @@ impl Edge {
         self.let_in(self.auth.authenticate_header(headers)?)
     }
 
+    /// The same for the one request that is answered although its user's data is being erased: that is told beside it.
+    ///
+    /// # Errors
+    /// As [`Self::caller`], but for the erasure.
+    pub fn leaving_caller_of(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<(Caller, Result<(), ApiError>), ApiError> {
+        let caller = self.auth.authenticate_header(headers)?;
+        self.standings.check(caller.user_id, self.clock.now())?;
+        let stays = self.erased.check(&caller);
+        Ok((caller, stays))
+    }
+
     fn let_in(&self, caller: Caller) -> Result<Caller, ApiError> {
         self.standings.check(caller.user_id, self.clock.now())?;
+        self.erased.check(&caller)?;
         Ok(caller)
     }
 }

@@ -30,6 +30,7 @@ use crate::telemetry::trace::Sampler;
 use crate::wire::error::CloseCode;
 use crate::wire::frames::Reconnect;
 
+use super::erased::{self, Erased};
 use super::hub::frames::Event;
 use super::hub::queue::Frame;
 use super::hub::registry::Connection;
@@ -142,7 +143,9 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
             .await?;
     // Back by what the ring can hold; without a limit of events, by a default ring.
     let back = if parts.ring.events == 0 { 100_000 } else { parts.ring.events as u64 };
-    let tail_from = log.last_seq().saturating_sub(back) + 1;
+    // What was erased although it still stands would be missing from the ring: whoever asks for it gets it from Postgres.
+    let hole = parts.store.newest_hole().await.context("Postgres cannot be read")?;
+    let tail_from = (log.last_seq().saturating_sub(back)).max(hole.min(log.last_seq())) + 1;
     let before = tail::Status { attached: false, seq: tail_from - 1 };
     let (tail_status, tail_seen) = watch::channel(before);
     let progress = parts.store.progress().await.context("Postgres cannot be read")?;
@@ -150,6 +153,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
     let (arrivals, loader) =
         arrivals::arrivals(parts.store.clone(), parts.settings.max_conversations_per_user);
     let standings = Standings::load(&parts.store).await.context("Postgres cannot be read")?;
+    let erased = Erased::load(&parts.store).await.context("Postgres cannot be read")?;
     let (heads, asker) = freshness::heads(log.clone());
     let (reads, committer) = reads::reads(parts.store.clone(), parts.clock.clone());
     let presence = Arc::new(Presence::new(&parts.presence, parts.clock.clone()));
@@ -192,6 +196,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         typing: signals::Typing::default(),
         media: media::Media::new(parts.media)?,
         exports: export::Exports::default(),
+        erased,
         presence,
         persisted: persisted_seen,
         tail: tail_seen,
@@ -261,6 +266,7 @@ impl Work {
             async move { stoppable(&last, control::follow(&edge)).await }
         });
         lifecycle.spawn_critical("standings", standing::keep_current(edge.clone(), last.clone()));
+        lifecycle.spawn_critical("erased users", erased::keep_current(edge.clone(), last.clone()));
         lifecycle.spawn_critical("outbox sweep", {
             let (edge, soft) = (edge.clone(), soft.clone());
             async move { edge.outbox.sweep(soft).await }

@@ -50,6 +50,8 @@ words! {
     Platform: ["android", "ios", "web"];
     /// How far a copy of one's own data is.
     ExportStatus: ["preparing"];
+    /// How far the end of one's own data is.
+    ErasureStatus: ["erasing", "erased"];
     /// How far a message of one's own is.
     MessageStatus: ["sent", "delivered", "read", "scheduled", "failed", "cancelled"];
 }

@@ -23,6 +23,21 @@ pub struct ExportProgress {
     pub files: u64,
 }
 
+/// How far the end of the caller's data is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct ErasureState {
+    #[schemars(with = "names::ErasureStatus")]
+    pub status: &'static str,
+    #[serde(with = "time")]
+    #[schemars(with = "time::Time")]
+    pub requested_at: Timestamp,
+    #[serde(with = "time::option")]
+    #[schemars(with = "Option<time::Time>")]
+    pub finished_at: Option<Timestamp>,
+}
+
 /// The one line of `profile.ndjson`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

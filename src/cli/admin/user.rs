@@ -1,5 +1,6 @@
 //! `messaging admin user`: people. An action that needs more than a few lines has a file of its own.
 
+pub mod own_data;
 pub mod standing;
 
 use std::process::ExitCode;
@@ -25,6 +26,12 @@ enum Action {
     List(List),
     /// One user, with figures.
     Show(One),
+    /// Write a copy of a user's data into a ZIP archive, as they would get it themselves.
+    Export(own_data::ExportArgs),
+    /// Erase a user's data: messages become tombstones, everything else goes.
+    Erase(own_data::EraseArgs),
+    /// Look for what is left of a user in every table, the log, the dead letters and presence.
+    VerifyErased(own_data::EraseArgs),
     /// Keep a user out for a while: connections end at once, nothing is sent for them, nothing notifies them.
     Suspend(standing::Suspend),
     /// Keep a user out for good.
@@ -60,6 +67,9 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
     match args.action {
         Action::List(args) => list(args, operator).await,
         Action::Show(args) => show(args, operator).await,
+        Action::Export(args) => own_data::export(args, operator).await,
+        Action::Erase(args) => own_data::erase(args, operator).await,
+        Action::VerifyErased(args) => own_data::verify_erased(args, operator).await,
         Action::Suspend(args) => standing::suspend(args, operator).await,
         Action::Ban(args) => standing::ban(args, operator).await,
         Action::Restore(args) => standing::restore(args, operator).await,

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::Base;
 use crate::bus;
 use crate::bus::log::Log;
+use crate::bus::presence::{self, Bucket};
 use crate::bus::publish::Publisher;
 use crate::cli::settings;
 use crate::domain::clock::SystemClock;
 use crate::media::objects::Objects;
+use crate::persister::erasure::Eraser;
 use crate::persister::media::Collector;
 use crate::persister::search::Indexer;
 use crate::persister::{Health, Persister};
@@ -23,6 +25,8 @@ pub async fn start(base: &Base<'_>) -> anyhow::Result<listener::Check> {
         Publisher::start(nats, "persister-publish", publish, base.metrics.clone()).await?;
     let soft = &base.lifecycle.soft;
     base.lifecycle.spawn_critical("persister's publisher", driver.run(soft.clone()));
+    // It makes none: where there is no bucket nobody is in it.
+    let bucket = presence::Settings { edge_ttl: base.config.presence.node_ttl, create: None };
     let health = Arc::new(Health::default());
     let persister = Persister {
         store: base.store.clone(),
@@ -34,7 +38,17 @@ pub async fn start(base: &Base<'_>) -> anyhow::Result<listener::Check> {
         health: health.clone(),
         metrics: base.metrics.clone(),
     };
+    let eraser = Eraser {
+        store: base.store.clone(),
+        // A read blocks its connection's loop while the server fetches from disk.
+        log: Log::open(&bus::connect::connect(base.nats, "persister-erase").await?).await?,
+        presence: Bucket::new(client.clone(), bucket),
+        clock: Arc::new(SystemClock),
+        health: health.clone(),
+        metrics: base.metrics.clone(),
+    };
     base.lifecycle.spawn_critical("persister", persister.run(soft.clone()));
+    base.lifecycle.spawn_critical("eraser", eraser.run(soft.clone()));
     collect(base, &health)?;
     index(base, &health);
     Ok(check(client, health))

@@ -1,22 +1,24 @@
 //! Making a copy: page after page out of the database, file after file out of the object store, into an archive.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::Serialize;
 use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::domain::clock::SharedClock;
 use crate::domain::conversation::ConversationType;
 use crate::domain::ids::{ConversationId, Seq, UserId};
 use crate::domain::message::Message;
-use crate::edge::{Edge, freshness};
-use crate::media::objects::{Object, ObjectError};
+use crate::media::objects::{Object, ObjectError, Objects};
 use crate::media::spool::Spooled;
-use crate::store::StoreError;
 use crate::store::own_data::exports::Export;
 use crate::store::own_data::pages::OwnFile;
+use crate::store::{Store, StoreError};
 use crate::wire::devices::{DeviceView, Notifications};
 use crate::wire::objects;
 use crate::wire::own_data::{
@@ -55,11 +57,23 @@ pub enum Fault {
     Leaving,
 }
 
+/// Where everything is.
+pub struct Sources {
+    pub store: Store,
+    /// Without a place for files there are none.
+    pub objects: Option<Arc<Objects>>,
+    pub clock: SharedClock,
+    /// It is given up then.
+    pub stop: CancellationToken,
+    /// Whether there is a row that says how far it is.
+    pub is_noted: bool,
+}
+
 /// A copy under way.
 pub struct Build {
-    edge: Arc<Edge>,
+    sources: Sources,
     user: UserId,
-    pub export: Export,
+    export: Export,
     archive: Archive,
     lines: Vec<u8>,
     beaten: Instant,
@@ -86,12 +100,9 @@ files          what you have uploaded; the files themselves are in the folder me
 
 impl Build {
     /// Begins with an empty file.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub async fn begin(edge: Arc<Edge>, user: UserId, export: Export) -> Result<Self, Fault> {
-        let archive = Archive::begin(edge.media.spool.file().await?);
-        Ok(Self { edge, user, export, archive, lines: Vec::new(), beaten: Instant::now() })
+    pub fn begin(file: File, sources: Sources, user: UserId, export: Export) -> Self {
+        let archive = Archive::begin(file);
+        Self { sources, user, export, archive, lines: Vec::new(), beaten: Instant::now() }
     }
 
     /// Writes all of it.
@@ -99,8 +110,6 @@ impl Build {
     /// # Errors
     /// Whatever keeps it from being whole.
     pub async fn run(mut self) -> Result<(Spooled, Export), Fault> {
-        // What was acknowledged before somebody asked for the copy is in it.
-        freshness::everything(&self.edge).await;
         self.entry("README.txt", Packing::Deflated).await?;
         self.lines.extend_from_slice(ABOUT.as_bytes());
         self.profile().await?;
@@ -119,7 +128,7 @@ impl Build {
 
     async fn profile(&mut self) -> Result<(), Fault> {
         self.entry("profile.ndjson", Packing::Deflated).await?;
-        let Some(own) = self.edge.store.own_profile(self.user).await? else { return Ok(()) };
+        let Some(own) = self.sources.store.own_profile(self.user).await? else { return Ok(()) };
         self.line(&ProfileLine {
             user_id: own.profile.id,
             display_name: own.profile.display_name,
@@ -135,11 +144,11 @@ impl Build {
         self.entry("conversations.ndjson", Packing::Deflated).await?;
         let mut after = Uuid::nil();
         loop {
-            let places = self.edge.store.own_places(self.user, after, CONVERSATIONS).await?;
+            let places = self.sources.store.own_places(self.user, after, CONVERSATIONS).await?;
             let Some(last) = places.last() else { return Ok(()) };
             after = last.conversation;
             let own: Vec<_> = places.iter().filter(|p| p.is_in).map(|p| p.conversation).collect();
-            for view in self.edge.store.own_views(self.user, &own).await? {
+            for view in self.sources.store.own_views(self.user, &own).await? {
                 self.line(&objects::Conversation::from(view)).await?;
             }
             for left in places.iter().filter(|place| !place.is_in) {
@@ -152,11 +161,12 @@ impl Build {
         self.entry("messages.ndjson", Packing::Deflated).await?;
         let mut after = Uuid::nil();
         loop {
-            let places = self.edge.store.own_places(self.user, after, CONVERSATIONS).await?;
+            let places = self.sources.store.own_places(self.user, after, CONVERSATIONS).await?;
             let Some(last) = places.last() else { return Ok(()) };
             after = last.conversation;
             for place in places {
-                let membership = self.edge.store.membership(place.conversation, self.user).await?;
+                let membership =
+                    self.sources.store.membership(place.conversation, self.user).await?;
                 match membership.map(|membership| membership.kind) {
                     Some(ConversationType::Direct | ConversationType::Group) => {
                         self.whole(place.conversation).await?;
@@ -173,7 +183,7 @@ impl Build {
     async fn whole(&mut self, conversation: ConversationId) -> Result<(), Fault> {
         let mut after: Seq = 0;
         loop {
-            let page = self.edge.store.messages_after(conversation, after, MESSAGES).await?;
+            let page = self.sources.store.messages_after(conversation, after, MESSAGES).await?;
             let Some(last) = page.messages.last() else { return Ok(()) };
             after = last.seq;
             for message in page.messages {
@@ -189,7 +199,7 @@ impl Build {
     async fn own_alone(&mut self, conversation: ConversationId) -> Result<(), Fault> {
         let mut after = Some(0);
         while let Some(from) = after {
-            let stretch = self.edge.store.own_messages(self.user, conversation, from).await?;
+            let stretch = self.sources.store.own_messages(self.user, conversation, from).await?;
             for message in stretch.messages {
                 self.message(message).await?;
             }
@@ -207,7 +217,7 @@ impl Build {
 
     async fn scheduled(&mut self) -> Result<(), Fault> {
         self.entry("scheduled.ndjson", Packing::Deflated).await?;
-        let found = self.edge.store.scheduled_messages(self.user, None).await?;
+        let found = self.sources.store.scheduled_messages(self.user, None).await?;
         for scheduled in &found {
             match crate::edge::schedule::shown(scheduled) {
                 Ok(shown) => self.line(&shown).await?,
@@ -222,7 +232,7 @@ impl Build {
         self.entry("reactions.ndjson", Packing::Deflated).await?;
         let mut after = Uuid::nil();
         loop {
-            let places = self.edge.store.own_places(self.user, after, CONVERSATIONS).await?;
+            let places = self.sources.store.own_places(self.user, after, CONVERSATIONS).await?;
             let Some(last) = places.last() else { return Ok(()) };
             after = last.conversation;
             for place in places {
@@ -230,7 +240,7 @@ impl Build {
                 loop {
                     let (user, conversation) = (self.user, place.conversation);
                     let page =
-                        self.edge.store.own_reactions(user, conversation, from, ROWS).await?;
+                        self.sources.store.own_reactions(user, conversation, from, ROWS).await?;
                     let Some(last) = page.last() else { break };
                     from = last.seq;
                     for own in page {
@@ -251,11 +261,11 @@ impl Build {
         self.entry("receipts.ndjson", Packing::Deflated).await?;
         let mut after = Uuid::nil();
         loop {
-            let places = self.edge.store.own_places(self.user, after, ROWS).await?;
+            let places = self.sources.store.own_places(self.user, after, ROWS).await?;
             let Some(last) = places.last() else { return Ok(()) };
             after = last.conversation;
             let own: Vec<_> = places.iter().filter(|p| p.is_in).map(|p| p.conversation).collect();
-            for marker in self.edge.store.own_markers(self.user, &own).await? {
+            for marker in self.sources.store.own_markers(self.user, &own).await? {
                 self.line(&ReceiptLine {
                     conversation_id: marker.conversation,
                     joined_at: marker.joined_at,
@@ -272,11 +282,11 @@ impl Build {
 
     async fn devices(&mut self) -> Result<(), Fault> {
         self.entry("devices.ndjson", Packing::Deflated).await?;
-        for device in self.edge.store.devices_of(self.user).await? {
+        for device in self.sources.store.devices_of(self.user).await? {
             self.line(&DeviceView::from(device)).await?;
         }
         self.entry("settings.ndjson", Packing::Deflated).await?;
-        let found = self.edge.store.notification_settings(&[self.user]).await?;
+        let found = self.sources.store.notification_settings(&[self.user]).await?;
         for settings in found.values() {
             self.line(&Notifications::from(settings)).await?;
         }
@@ -287,7 +297,7 @@ impl Build {
         self.entry("blocks.ndjson", Packing::Deflated).await?;
         let mut after = Uuid::nil();
         loop {
-            let page = self.edge.store.own_blocks(self.user, after, ROWS).await?;
+            let page = self.sources.store.own_blocks(self.user, after, ROWS).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.user;
             for block in page {
@@ -301,7 +311,7 @@ impl Build {
         let mut after = Uuid::nil();
         let mut lost = Vec::new();
         loop {
-            let page = self.edge.store.own_files(self.user, after, ROWS).await?;
+            let page = self.sources.store.own_files(self.user, after, ROWS).await?;
             let Some(last) = page.last() else { break };
             after = last.key;
             for file in page {
@@ -318,7 +328,7 @@ impl Build {
         self.entry("files.ndjson", Packing::Deflated).await?;
         let mut after = Uuid::nil();
         loop {
-            let page = self.edge.store.own_files(self.user, after, ROWS).await?;
+            let page = self.sources.store.own_files(self.user, after, ROWS).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.key;
             for file in page {
@@ -339,8 +349,7 @@ impl Build {
     }
 
     async fn file(&mut self, file: &OwnFile) -> Result<(), Fault> {
-        let Ok(service) = self.edge.media.service() else { return Ok(()) };
-        let objects = service.objects.clone();
+        let Some(objects) = self.sources.objects.clone() else { return Ok(()) };
         let bytes = objects.get(Object::Original(file.key), 0..file.size).await?;
         let mut bytes = std::pin::pin!(bytes);
         self.entry(&path_of(file), Packing::Stored).await?;
@@ -383,15 +392,15 @@ impl Build {
 
     /// Tells how far it is, now and then, and learns whether it is still wanted.
     async fn beat(&mut self) -> Result<(), Fault> {
-        if self.edge.leaving.is_cancelled() {
+        if self.sources.stop.is_cancelled() {
             return Err(Fault::Leaving);
         }
-        if self.beaten.elapsed() < BEAT {
+        if !self.sources.is_noted || self.beaten.elapsed() < BEAT {
             return Ok(());
         }
         self.beaten = Instant::now();
-        let now = self.edge.clock.now();
-        match self.edge.store.beat_export(self.user, self.export, now).await? {
+        let now = self.sources.clock.now();
+        match self.sources.store.beat_export(self.user, self.export, now).await? {
             true => Ok(()),
             false => Err(Fault::Unwanted),
         }

@@ -9,22 +9,27 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
+use jiff::SignedDuration;
 
 use crate::domain::ids::UserId;
-use crate::edge::Edge;
 use crate::edge::export::{self, Copy, Ready};
 use crate::edge::media::download;
+use crate::edge::{Edge, error};
 use crate::media::ranges::{Wanted, wanted};
 use crate::media::spool::Spooled;
 use crate::store::own_data::exports::Export;
-use crate::wire::error::ApiError;
-use crate::wire::names::ExportStatus;
-use crate::wire::own_data::ExportProgress;
+use crate::wire::error::{ApiError, Code};
+use crate::wire::names::{ErasureStatus, ExportStatus};
+use crate::wire::own_data::{ErasureState, ExportProgress};
 
 use super::docs::responses::{Outside, Usual};
 use super::extract::Asking;
 use super::media::{ascii, names_tag, outside};
 
+/// How young the token has to be with which somebody ends everything: whoever finds an open app must sign in first.
+const FRESH: SignedDuration = SignedDuration::from_mins(5);
+/// Clocks of the issuer and of this machine may differ by so much.
+const SKEW: SignedDuration = SignedDuration::from_mins(1);
 /// When somebody whose copy is being made had better come back.
 const COME_BACK: HeaderValue = HeaderValue::from_static("5");
 /// What is read of a file on this node's disk at a time.
@@ -138,4 +143,52 @@ fn read(
         let after = left.start + bytes.len() as u64..left.end;
         Ok(Some((bytes, (file, after))))
     })
+}
+
+/// Erases everything that the service keeps about the caller.
+///
+/// The token has to be younger than five minutes (`iat`). What the caller has written becomes tombstones everywhere, their
+/// files, devices, profile and everything else go, and groups go on without them. Connections end, and all requests but this
+/// one, which then tells how far it is, are refused until it is done some minutes later. Tokens that were issued before
+/// stay worthless; who signs in anew begins anew.
+#[utoipa::path(
+    delete,
+    path = "/me",
+    operation_id = "eraseOwnData",
+    tag = "Own data",
+    responses(
+        (status = 202, description = "It is under way, or done", body = ErasureState),
+        Usual
+    )
+)]
+pub async fn erase(
+    State(edge): State<Arc<Edge>>,
+    Asking(caller): Asking,
+) -> Result<Response, ApiError> {
+    let user = caller.user_id;
+    let known = edge.store.erasure_of(user).await.map_err(error::store)?;
+    let now = edge.clock.now();
+    let begun_after = |at: jiff::Timestamp| caller.issued_at.is_none_or(|issued| issued <= at);
+    // A repetition of the request: the answer may have been lost, or somebody wants to know.
+    let known = known.filter(|e| e.finished_at.is_none() || begun_after(e.requested_at));
+    let erasure = match known {
+        Some(erasure) => erasure,
+        None => {
+            let age = caller.issued_at.map(|at| now.duration_since(at));
+            if !age.is_some_and(|age| (-SKEW..=FRESH).contains(&age)) {
+                let sentence = "this needs a token that was issued within the last five minutes: sign in again";
+                return Err(ApiError::new(Code::Unauthenticated, sentence));
+            }
+            let asked = edge.store.request_erasure(user, now).await.map_err(error::store)?;
+            // The others look within seconds; here it holds at once.
+            if let Err(cause) = crate::edge::erased::refresh(&edge).await {
+                tracing::debug!(%cause, "connections end a little later");
+            }
+            asked
+        }
+    };
+    let status = ErasureStatus::WORDS[usize::from(erasure.finished_at.is_some())];
+    let (requested_at, finished_at) = (erasure.requested_at, erasure.finished_at);
+    let state = ErasureState { status, requested_at, finished_at };
+    Ok((StatusCode::ACCEPTED, Json(state)).into_response())
 }

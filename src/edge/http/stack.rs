@@ -59,9 +59,19 @@ pub async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let caller = edge.caller_of(request.headers())?;
+    let (caller, stays) = edge.leaving_caller_of(request.headers())?;
+    let path = request.extensions().get::<MatchedPath>();
+    let is_asked_again = *request.method() == Method::DELETE
+        && path.is_some_and(|path| path.as_str() == super::ERASE);
+    if !is_asked_again {
+        stays.clone()?;
+    }
     edge.limits.request(caller.user_id)?;
-    if edge.auth.is_news(&caller) && edge.arrivals.arrive(caller.arrival()).await.is_some() {
+    // A profile that is being erased is not written again.
+    if stays.is_ok()
+        && edge.auth.is_news(&caller)
+        && edge.arrivals.arrive(caller.arrival()).await.is_some()
+    {
         edge.auth.remember(&caller);
     }
     request.extensions_mut().insert(caller);

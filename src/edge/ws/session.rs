@@ -89,6 +89,7 @@ impl Session {
         }
         // The same for whoever was suspended since the token was checked.
         edge.standings.check(caller.user_id, edge.clock.now())?;
+        edge.erased.check(&caller)?;
         if admitted.needs_loading || caller.name.is_none() {
             let arrived = edge.arrivals.arrive(caller.arrival()).await;
             let arrived = arrived.ok_or_else(ApiError::unavailable)?;

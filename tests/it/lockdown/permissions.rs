@@ -67,9 +67,9 @@ const PUBLISH: &[(&str, &[&str])] = &[
     ("$JS.API.STREAM.PURGE.CHAT", &[]),
     ("$JS.API.STREAM.PURGE.DEAD", &[]),
     ("$JS.API.STREAM.PURGE.INGEST", &[]),
-    ("$JS.API.STREAM.PURGE.KV_PRESENCE", &["edge", "messaging"]),
+    ("$JS.API.STREAM.PURGE.KV_PRESENCE", &["edge", "persister", "messaging"]),
     ("$JS.API.STREAM.MSG.DELETE.CHAT", &["persister", "messaging"]),
-    ("$JS.API.STREAM.MSG.DELETE.DEAD", &["ingest", "operator", "messaging"]),
+    ("$JS.API.STREAM.MSG.DELETE.DEAD", &["persister", "ingest", "operator", "messaging"]),
     ("$JS.API.STREAM.SNAPSHOT.CHAT", &["backup"]),
     ("$JS.API.STREAM.RESTORE.CHAT", &["backup"]),
     ("$JS.API.STREAM.PEER.REMOVE.CHAT", &[]),
@@ -77,8 +77,8 @@ const PUBLISH: &[(&str, &[&str])] = &[
     ("$JS.API.ACCOUNT.PURGE.MESSAGING", &[]),
     ("$JS.API.META.LEADER.STEPDOWN", &[]),
     // Reading the log.
-    ("$JS.API.STREAM.MSG.GET.CHAT", &["edge", "ingest", "operator", "messaging"]),
-    ("$JS.API.DIRECT.GET.CHAT", &["edge", "operator", "messaging"]),
+    ("$JS.API.STREAM.MSG.GET.CHAT", &["edge", "persister", "ingest", "operator", "messaging"]),
+    ("$JS.API.DIRECT.GET.CHAT", &["edge", "persister", "operator", "messaging"]),
     ("$JS.API.DIRECT.GET.CHAT.chat.0a.x", &[]),
     // Without a name in the subject the body could name any consumer.
     ("$JS.API.CONSUMER.CREATE.CHAT", &[]),
@@ -107,7 +107,7 @@ const PUBLISH: &[(&str, &[&str])] = &[
     ("$JS.ACK.CHAT.events.1.1.1.1.1", &["events"]),
     ("$JS.ACK.INGEST.ingest.1.1.1.1.1", &["ingest", "messaging"]),
     // Dead letters.
-    ("$JS.API.STREAM.MSG.GET.DEAD", &["ingest", "operator", "messaging"]),
+    ("$JS.API.STREAM.MSG.GET.DEAD", &["persister", "ingest", "operator", "messaging"]),
     ("$JS.API.STREAM.MSG.GET.INGEST", &[]),
     // The servers.
     ("$SYS.REQ.SERVER.PING", &[]),

@@ -19,7 +19,7 @@ use crate::wire::error::Problem;
 use crate::wire::media::{BeginUpload, SignedLink, UploadForm, UploadTicket, Uploaded};
 use crate::wire::names::{ContextType, ConversationType, MessageType};
 use crate::wire::objects::{Conversation, Message, Receipts};
-use crate::wire::own_data::ExportProgress;
+use crate::wire::own_data::{ErasureState, ExportProgress};
 use crate::wire::presence::Presence;
 use crate::wire::requests::conversations::{AddParticipants, CreateConversation, Mute, SetRole};
 use crate::wire::requests::settings::{Ban, PatchConversation};
@@ -61,7 +61,7 @@ macro_rules! described {
 
 described! {
     written: [
-        BanPage, Conversation, ConversationList, ContextType, ConversationType, Devices, ExportProgress, History, JoinAsked, JoinRequestPage, MarkedRead, Message, MessageType, Missed, Notifications,
+        BanPage, Conversation, ConversationList, ContextType, ConversationType, Devices, ErasureState, ExportProgress, History, JoinAsked, JoinRequestPage, MarkedRead, Message, MessageType, Missed, Notifications,
         ParticipantPage, Pins, Presence, Problem<'_>, Receipts, Scheduled, SearchResults, SignedLink, Success, Unread,
         UploadTicket, Uploaded,
     ],
