@@ -260,10 +260,14 @@ impl Looking<'_> {
         let expected = |needle: &Needle| {
             needle.iter().map(|(word, _)| frequencies.expected(word, messages)).sum::<u64>()
         };
+        // What few of the newest messages are, pages of those would be empty of.
+        let Filter { sender, kind, to, .. } = self.search.filter;
+        let is_narrowed = sender.is_some() || kind.is_some() || to.is_some();
         let plan = |mut needles: Vec<Needle>| {
             needles.sort_by_key(expected);
             needles.dedup();
-            let is_common = needles.first().is_some_and(|rarest| expected(rarest) > COMMON);
+            let is_common = !is_narrowed
+                && needles.first().is_some_and(|rarest| expected(rarest) > COMMON);
             Plan { needles, is_common }
         };
         Ok(all.into_iter().map(plan).collect())
