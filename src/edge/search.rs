@@ -266,8 +266,8 @@ impl Looking<'_> {
         let plan = |mut needles: Vec<Needle>| {
             needles.sort_by_key(expected);
             needles.dedup();
-            let is_common = !is_narrowed
-                && needles.first().is_some_and(|rarest| expected(rarest) > COMMON);
+            let is_common =
+                !is_narrowed && needles.first().is_some_and(|rarest| expected(rarest) > COMMON);
             Plan { needles, is_common }
         };
         Ok(all.into_iter().map(plan).collect())

@@ -79,3 +79,35 @@ async fn what_is_said_while_nobody_indexes_is_found_and_indexed_later() {
     indexed(&world).await;
     assert_eq!(found(&world.node().rest(&bayo), "okra").await, ["the first okra"]);
 }
+
+#[tokio::test]
+async fn a_common_word_is_found_in_one_stretch_of_the_newest_messages_after_the_other() {
+    let (world, ada, bayo, small) = talking().await;
+    let (rest, other) = (world.node().rest(&ada), world.node().rest(&bayo));
+    let large = flow::open_group(&rest, std::slice::from_ref(&bayo)).await;
+    for n in 0..25 {
+        send(&rest, small, &format!("{n} beans")).await;
+        if n % 5 == 0 {
+            send(&rest, large, &format!("{n} large beans")).await;
+        }
+    }
+    indexed(&world).await;
+    // Many have the word, and nearly all messages are in the other conversation: of this one, ten are looked through at
+    // a time.
+    let client = world.database.client().await;
+    let many = "UPDATE conversations SET message_count = 1000000 WHERE id = $1";
+    client.execute(many, &[&large]).await.expect("as if");
+    client.batch_execute("UPDATE search_words SET messages = 1000").await.expect("as if");
+    let mut seen = Vec::new();
+    let mut more = String::new();
+    for _ in 0..10 {
+        let page = search(&other, "beans", &format!("&limit=7{more}")).await;
+        seen.extend(contents(&page));
+        let Some(cursor) = page["nextCursor"].as_str() else { break };
+        more = format!("&cursor={cursor}");
+    }
+    let different: HashSet<&String> = seen.iter().collect();
+    assert_eq!((seen.len(), different.len()), (30, 30), "{seen:?}");
+    let of_ada = search(&other, "beans", &format!("&limit=100&senderId={}", ada.id)).await;
+    assert_eq!((contents(&of_ada).len(), &of_ada["nextCursor"]), (30, &Value::Null));
+}
