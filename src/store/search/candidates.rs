@@ -98,14 +98,15 @@ macro_rules! filtered {
     };
 }
 
-/// A look-up in each conversation: one for all of them at once compares each hit with all of the others.
+/// A look-up in each conversation: one for all of them at once compares each hit with all of the others. `OFFSET 0` keeps
+/// what follows out of the look-up, which otherwise would begin with all messages of the stretch.
 const RARE: &str = compared!(
     "SELECT s.conversation_id, s.seq, false AS is_last FROM UNNEST($9::text[]) AS c(words)
      CROSS JOIN LATERAL (
-         SELECT s.conversation_id, s.seq FROM message_search s
-         WHERE s.words @@ c.words::tsquery AND s.seq >= $6 AND s.seq < $7 AND ",
+         SELECT * FROM message_search WHERE words @@ c.words::tsquery OFFSET 0) AS s
+     WHERE s.seq >= $6 AND s.seq < $7 AND ",
     filtered!(),
-    ") AS s ORDER BY s.seq DESC LIMIT $8"
+    " ORDER BY s.seq DESC LIMIT $8"
 );
 
 /// The last of a conversation that is looked at counts whether it has the words or not: it says how far that was.
