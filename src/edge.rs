@@ -25,6 +25,7 @@ pub mod ahead;
 pub mod arrivals;
 pub mod auth;
 pub mod behind;
+pub mod blocks;
 pub mod control;
 pub mod conversations;
 pub mod delivery;
@@ -43,6 +44,7 @@ pub mod posting;
 pub mod presence;
 pub mod reactions;
 pub mod reads;
+pub mod reports;
 pub mod resume;
 pub mod rounds;
 pub mod schedule;
@@ -95,6 +97,7 @@ pub struct Edge {
     /// Who may send links and files.
     pub newcomers: newcomers::Newcomers,
     pub standings: standing::Standings,
+    pub blocks: Arc<blocks::Blocks>,
     pub hub: Arc<hub::Hub>,
     pub publisher: Publisher,
     /// The log on the connection for reads.

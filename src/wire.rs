@@ -18,6 +18,7 @@ pub mod objects;
 pub mod own_data;
 pub mod presence;
 pub mod requests;
+pub mod safety;
 pub mod schemas;
 pub mod search;
 pub mod subjects;

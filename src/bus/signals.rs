@@ -13,6 +13,8 @@ use super::BusError;
 
 /// Only the connections of these users receive the signal: their ids, separated by commas.
 const ONLY_HEADER: &str = "Only-Users";
+/// The connections of these users do not receive it: their ids, separated by commas.
+const EXCEPT_USERS_HEADER: &str = "Except-Users";
 /// This connection does not receive it: it is where the signal comes from.
 const EXCEPT_HEADER: &str = "Except-Connection";
 
@@ -24,6 +26,8 @@ pub struct Signal {
     pub event: String,
     /// Nobody else receives it; empty: everybody who hears the conversation does.
     pub only_users: Vec<UserId>,
+    /// These users do not receive it.
+    pub except_users: Vec<UserId>,
     pub except_connection: Option<Uuid>,
     /// The event's data as clients see it.
     pub payload: Bytes,
@@ -42,6 +46,9 @@ pub async fn send(client: &Client, signal: Signal) -> Result<(), BusError> {
     headers.insert(EVENT_HEADER, signal.event.as_str());
     if !signal.only_users.is_empty() {
         headers.insert(ONLY_HEADER, joined(&signal.only_users).as_str());
+    }
+    if !signal.except_users.is_empty() {
+        headers.insert(EXCEPT_USERS_HEADER, joined(&signal.except_users).as_str());
     }
     if let Some(connection) = signal.except_connection {
         headers.insert(EXCEPT_HEADER, connection.to_string().as_str());
@@ -90,11 +97,12 @@ async fn hand_over(
 fn decode(message: &async_nats::Message) -> Option<Signal> {
     let headers = message.headers.as_ref()?;
     let except = headers.get(EXCEPT_HEADER).map(|id| Uuid::try_parse(id.as_str()));
-    let only_users = headers.get(ONLY_HEADER).map_or(Some(Vec::new()), |ids| split(ids.as_str()));
+    let users = |name| headers.get(name).map_or(Some(Vec::new()), |ids| split(ids.as_str()));
     Some(Signal {
         conversation: subjects::conversation_of(&message.subject)?,
         event: headers.get(EVENT_HEADER)?.as_str().to_owned(),
-        only_users: only_users?,
+        only_users: users(ONLY_HEADER)?,
+        except_users: users(EXCEPT_USERS_HEADER)?,
         except_connection: except.transpose().ok()?,
         payload: message.payload.clone(),
     })

@@ -12,6 +12,7 @@ mod doctor;
 mod message;
 mod operator;
 mod search;
+mod report;
 mod table;
 mod tail;
 mod user;
@@ -79,6 +80,8 @@ enum Area {
     Tail(tail::Args),
     /// The index that messages are found by.
     Search(search::Args),
+    /// What users have reported.
+    Report(report::Args),
     /// People and their conversations.
     User(user::Args),
     /// Compare the log with Postgres, counters with a recount, files with what names them; and repair.
@@ -105,6 +108,7 @@ pub async fn command(args: Args, config: Config) -> anyhow::Result<ExitCode> {
         Area::Tail(args) => tail::command(args, &operator).await,
         Area::Message(args) => message::command(args, &operator).await,
         Area::Search(args) => search::command(args, &operator).await,
+        Area::Report(args) => report::command(args, &operator).await,
         Area::User(args) => user::command(args, &operator).await,
         Area::Verify(args) => verify::command(args, &operator).await,
     }

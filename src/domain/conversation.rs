@@ -161,6 +161,8 @@ pub struct Conversation {
 /// What one participant sees of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
+    /// Who looks.
+    pub viewer: UserId,
     pub conversation: Conversation,
     pub role: Role,
     pub unread_count: u64,

@@ -35,6 +35,8 @@ pub enum Refused {
     Deleted,
     /// No more messages can be pinned.
     TooManyPins { max: u32 },
+    /// One of the two has blocked the other.
+    Blocked,
 }
 
 /// Messages that are pinned in a conversation at most.

@@ -58,7 +58,24 @@ pub async fn create(
         about,
     };
     contexts::check_owner(edge, &new).await?;
+    may_bring(edge, caller, &new.others, new.kind)?;
     open(edge, caller, &new).await
+}
+
+/// Nobody gets around a block by making a group with the one who is behind it. A direct conversation that exists stays, and
+/// another one the database refuses.
+fn may_bring(
+    edge: &Edge,
+    caller: &Caller,
+    users: &[UserId],
+    kind: ConversationType,
+) -> Result<(), ApiError> {
+    let is_apart = |user: &UserId| edge.blocks.are_apart(caller.user_id, *user);
+    if kind != ConversationType::Direct && users.iter().any(is_apart) {
+        let detail = "somebody of these people cannot be brought into a conversation by you";
+        return Err(ApiError::new(Code::Forbidden, detail));
+    }
+    Ok(())
 }
 
 fn direct_key_of(
@@ -203,6 +220,7 @@ pub async fn add(
     id: ConversationId,
     users: &[UserId],
 ) -> Result<View, ApiError> {
+    may_bring(edge, caller, users, ConversationType::Group)?;
     // Newcomers start with everything so far as read: "so far" is what was acknowledged, not what the
     // projection happened to have.
     freshness::conversation(edge, id).await;
@@ -289,6 +307,7 @@ fn event_of(
 ) -> OutboxEvent {
     let mut conversation = SharedConversation::from(after.clone());
     edge.presence.mark(&mut conversation.participants);
+    edge.blocks.show_to_all(&mut conversation.participants);
     let update = ConversationUpdated {
         conversation_id: after.id,
         change,

@@ -195,7 +195,7 @@ async fn settle(edge: &Edge, delivery: &Delivery, outcome: Delivered) {
 /// Tells those whose messages have arrived, and nobody else: in a group of 100 a message would otherwise cause
 /// 10,000 frames.
 async fn announce(edge: &Edge, delivery: &Delivery, senders: Vec<UserId>) {
-    if senders.is_empty() {
+    if senders.is_empty() || edge.blocks.is_severed(delivery.conversation_id) {
         return;
     }
     let delivered = MessageDelivered {
@@ -209,6 +209,7 @@ async fn announce(edge: &Edge, delivery: &Delivery, senders: Vec<UserId>) {
         conversation: delivery.conversation_id,
         event: "messageDelivered".to_owned(),
         only_users: senders,
+        except_users: Vec::new(),
         except_connection: None,
         payload,
     };

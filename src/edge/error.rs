@@ -62,6 +62,7 @@ pub fn refused(why: Refused) -> ApiError {
         Refused::TooMany { max } => {
             ApiError::field("userIds", format!("a group has at most {max} participants"))
         }
+        Refused::Blocked => super::blocks::out_of_reach(),
         Refused::NoSuchParticipant => {
             ApiError::new(Code::NotFound, "this person is not in the conversation")
         }

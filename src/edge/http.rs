@@ -18,6 +18,7 @@ mod participants;
 mod pins;
 mod presence;
 mod reactions;
+mod safety;
 mod scheduled;
 mod search;
 mod stack;
@@ -74,6 +75,7 @@ fn participants_api() -> OpenApiRouter<Arc<Edge>> {
         .merge(community_routes())
         .merge(message_routes())
         .merge(device_routes())
+        .merge(safety_routes())
         .merge(media_routes())
         .routes(routes!(sync::since))
         .routes(routes!(me::export))
@@ -129,6 +131,14 @@ fn device_routes() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(d::list, d::register))
         .routes(routes!(d::remove))
         .routes(routes!(d::settings, d::set_settings))
+}
+
+fn safety_routes() -> OpenApiRouter<Arc<Edge>> {
+    use safety as s;
+    OpenApiRouter::new()
+        .routes(routes!(s::list))
+        .routes(routes!(s::block, s::unblock))
+        .routes(routes!(s::report))
 }
 
 fn message_routes() -> OpenApiRouter<Arc<Edge>> {

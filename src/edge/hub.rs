@@ -157,7 +157,9 @@ impl Hub {
         let event = frames::Event::passing(&signal.event, &signal.payload);
         let mut shared = Shared::default();
         let pass_on = |connection: &Arc<Connection>| {
-            if signal.except_connection != Some(connection.id) {
+            let is_excepted = signal.except_connection == Some(connection.id)
+                || signal.except_users.contains(&connection.user);
+            if !is_excepted {
                 let frame = shared.of(connection.protocol, &event);
                 self.count(connection.queue.send(frame));
             }

@@ -24,6 +24,7 @@ use crate::wire::presence::MAX_USERS;
 
 use super::Edge;
 use super::auth::Caller;
+use super::blocks::Blocks;
 use super::error::store as store_error;
 use super::hub::registry::Connection;
 
@@ -55,6 +56,8 @@ pub struct Presence {
     process: ProcessId,
     max_group: u32,
     clock: SharedClock,
+    /// Who is not to learn of whom.
+    blocks: Arc<Blocks>,
     state: Mutex<State>,
     /// There may be keys to write.
     changed: Notify,
@@ -63,12 +66,13 @@ pub struct Presence {
 }
 
 impl Presence {
-    pub fn new(settings: &Settings, clock: SharedClock) -> Self {
+    pub fn new(settings: &Settings, blocks: Arc<Blocks>, clock: SharedClock) -> Self {
         let me = EdgeId::first(rand::random());
         Self {
             process: me.process(),
             max_group: settings.max_group,
             clock,
+            blocks,
             state: Mutex::new(State::new(settings.timing, me, Instant::now())),
             changed: Notify::new(),
             news: Notify::new(),
@@ -107,8 +111,10 @@ impl Presence {
 
     /// A conversation as one user sees it, with who is online in it.
     pub fn show(&self, view: View) -> objects::Conversation {
+        let viewer = view.viewer;
         let mut shown = objects::Conversation::from(view);
         self.mark(&mut shown.shared.participants);
+        self.blocks.show_to(viewer, &mut shown.shared.participants);
         shown
     }
 
@@ -135,6 +141,9 @@ pub async fn of(edge: &Edge, caller: &Caller, users: &[UserId]) -> Result<Vec<St
     Ok(edge.presence.with(|state, now| {
         let status = |user: &UserId| {
             let last_seen = seen.get(user)?;
+            if edge.blocks.are_apart(caller.user_id, *user) {
+                return Some(Status::new(*user, false, None));
+            }
             Some(Status::new(*user, state.is_online(*user, now.instant), *last_seen))
         };
         users.iter().filter_map(status).collect()
@@ -157,6 +166,9 @@ pub async fn follow(
     Ok(presence.with(|state, now| {
         visible
             .map(|(user, last_seen)| {
+                if edge.blocks.are_apart(viewer, user) {
+                    return Status::new(user, false, None);
+                }
                 let online = state.is_online(user, now.instant);
                 if state.followers.add(user, &present.connection, online) {
                     present.follows.push_back(user);

@@ -106,10 +106,17 @@ async fn announce(
         seq: marker.seq,
         read_at: edge.clock.now(),
     };
-    if let Some(payload) = signals::json(&read) {
-        let event = "messageRead".to_owned();
-        let only_users = Vec::new();
-        let signal = Signal { conversation, event, only_users, except_connection: None, payload };
+    // Who has blocked the other one, or was blocked, is told nothing by reading.
+    let is_told = !edge.blocks.is_severed(conversation);
+    if is_told && let Some(payload) = signals::json(&read) {
+        let signal = Signal {
+            conversation,
+            event: "messageRead".to_owned(),
+            only_users: Vec::new(),
+            except_users: Vec::new(),
+            except_connection: None,
+            payload,
+        };
         signals::send(edge, signal).await;
     }
     signals::own_read(edge, user, connection, conversation, marker).await;

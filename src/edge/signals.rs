@@ -95,8 +95,10 @@ async fn announce_typing(
     let Some(payload) = json(&typing) else { return };
     let event = "userTyping".to_owned();
     let except_connection = Some(connection);
-    send(edge, Signal { conversation, event, only_users: Vec::new(), except_connection, payload })
-        .await;
+    let (only_users, except_users) = (Vec::new(), edge.blocks.apart_from(user));
+    let signal =
+        Signal { conversation, event, only_users, except_users, except_connection, payload };
+    send(edge, signal).await;
 }
 
 /// Tells a user's other devices that they have read on the one with that connection. It carries only what changed: reads
@@ -137,7 +139,8 @@ pub async fn own_change(edge: &Edge, user: UserId, conversation: ConversationId,
 
 fn own(user: UserId, conversation: ConversationId, payload: Bytes) -> Signal {
     let event = EventKind::ConversationUpdated.as_str().to_owned();
-    Signal { conversation, event, only_users: vec![user], except_connection: None, payload }
+    let (only_users, except_users) = (vec![user], Vec::new());
+    Signal { conversation, event, only_users, except_users, except_connection: None, payload }
 }
 
 /// The payload of a signal.

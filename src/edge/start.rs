@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::bus::log::Log;
 use crate::bus::presence::Bucket;
 use crate::bus::publish::{self, Publisher};
+use crate::bus::signals::Signal;
 use crate::bus::{self, BusError, progress, tail};
 use crate::domain::clock::SharedClock;
 use crate::domain::ids::Seq;
@@ -31,6 +32,7 @@ use crate::wire::error::CloseCode;
 use crate::wire::frames::Reconnect;
 
 use super::erased::{self, Erased};
+use super::blocks::{self, Blocks};
 use super::hub::frames::Event;
 use super::hub::queue::Frame;
 use super::hub::registry::Connection;
@@ -156,7 +158,9 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
     let erased = Erased::load(&parts.store).await.context("Postgres cannot be read")?;
     let (heads, asker) = freshness::heads(log.clone());
     let (reads, committer) = reads::reads(parts.store.clone(), parts.clock.clone());
-    let presence = Arc::new(Presence::new(&parts.presence, parts.clock.clone()));
+    let blocks = Blocks::load(&parts.store).await.context("Postgres cannot be read")?;
+    let blocks = Arc::new(blocks);
+    let presence = Arc::new(Presence::new(&parts.presence, blocks.clone(), parts.clock.clone()));
     let edge_ttl = parts.presence.timing.edge_ttl;
     let bucket = Bucket::new(
         reading.clone(),
@@ -184,6 +188,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         newcomers,
         standings,
         hub,
+        blocks,
         settings: parts.settings,
         store: parts.store,
         publisher,
@@ -242,7 +247,10 @@ impl Work {
         lifecycle.spawn_critical("signals", {
             let (last, edge) = (last.clone(), edge.clone());
             async move {
-                let pass_on = |signal| edge.hub.signal(&signal);
+                let pass_on = |signal: Signal| match signal.event.as_str() {
+                    blocks::CHANGED => edge.blocks.heard(),
+                    _ => edge.hub.signal(&signal),
+                };
                 stoppable(&last, bus::signals::follow(&edge.signals, pass_on)).await
             }
         });
@@ -267,6 +275,7 @@ impl Work {
         });
         lifecycle.spawn_critical("standings", standing::keep_current(edge.clone(), last.clone()));
         lifecycle.spawn_critical("erased users", erased::keep_current(edge.clone(), last.clone()));
+        lifecycle.spawn_critical("blocks", blocks::keep_current(edge.clone(), last.clone()));
         lifecycle.spawn_critical("outbox sweep", {
             let (edge, soft) = (edge.clone(), soft.clone());
             async move { edge.outbox.sweep(soft).await }

@@ -127,6 +127,7 @@ mod tests {
             conversation: Uuid::nil(),
             event: event.to_owned(),
             only_users: Vec::new(),
+            except_users: Vec::new(),
             except_connection: None,
             payload: payload.into(),
         }

@@ -20,7 +20,8 @@ use crate::domain::receipt::Status;
 
 use super::outbox::OutboxEvent;
 use super::{
-    Store, StoreError, execute, messages, named, participants, receipts, row, rows, unsigned, users,
+    Store, StoreError, blocks, execute, messages, named, participants, receipts, row, rows,
+    unsigned, users,
 };
 
 /// Why a change did not happen.
@@ -176,7 +177,7 @@ pub(super) async fn views(
     for row in &own {
         let id: ConversationId = row.try_get("id")?;
         if let Some(conversation) = shared.remove(&id) {
-            let mut view = view(row, conversation, newest.remove(&id), now)?;
+            let mut view = view(user, row, conversation, newest.remove(&id), now)?;
             let last = view.last_message.as_ref().filter(|last| last.sender_id == user);
             view.last_message_status = last.map(|last| Status::of(last.seq, others.get(&id)));
             found.insert(id, view);
@@ -198,6 +199,7 @@ async fn newest_messages(
 }
 
 fn view(
+    viewer: UserId,
     row: &Row,
     conversation: Conversation,
     last_message: Option<Message>,
@@ -207,6 +209,7 @@ fn view(
     let join_requests: Option<i64> = row.try_get("join_requests")?;
     let is_muted = row.try_get("is_muted")? && muted_until.is_none_or(|until| until > now);
     Ok(View {
+        viewer,
         conversation,
         role: named(row, "role", Role::parse)?,
         unread_count: unsigned(row, "unread_count")?,
@@ -296,6 +299,9 @@ impl Store {
                 return Ok(Opened { id, created: false });
             }
             let tx = client.transaction().await.map_err(StoreError::from)?;
+            if let (ConversationType::Direct, [other]) = (new.kind, new.others.as_slice()) {
+                blocks::may_open(&tx, new.creator, *other).await?;
+            }
             if !insert(&tx, new, now).await? {
                 // The winner has committed: the insertion waited for that.
                 let id = by_direct_key(&tx, key).await?;

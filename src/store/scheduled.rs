@@ -211,7 +211,14 @@ impl Leader {
                  SELECT s.id, p.user_id IS NOT NULL AND (p.role = 'admin'
                      OR (c.posting_policy = 'everyone' AND c.slow_mode_seconds = 0)) AND NOT ",
             is_barred!("s.sender_id", "$1"),
-            " AS is_there
+            "
+                        AND NOT EXISTS (
+                            SELECT FROM conversations c
+                            JOIN conversation_participants o
+                              ON o.conversation_id = c.id AND o.user_id <> s.sender_id
+                            JOIN blocks b ON (b.blocker_id = o.user_id AND b.blocked_id = s.sender_id)
+                                          OR (b.blocker_id = s.sender_id AND b.blocked_id = o.user_id)
+                            WHERE c.id = s.conversation_id AND c.type = 'direct') AS is_there
                  FROM scheduled_messages s
                  LEFT JOIN conversations c ON c.id = s.conversation_id
                  LEFT JOIN conversation_participants p

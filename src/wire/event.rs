@@ -99,6 +99,9 @@ pub enum Change {
     Mute,
     Archive,
     Read,
+    /// The user has blocked the other one, or somebody in the group; or no longer.
+    Blocked,
+    Unblocked,
 }
 
 /// `conversationUpdated` as the log holds it: what is the same for everyone.

@@ -250,6 +250,9 @@ pub struct Participant {
     #[serde(with = "time")]
     #[schemars(with = "time::Time")]
     pub joined_at: Timestamp,
+    /// True where the one who asks has blocked this person, and absent otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_blocked: bool,
 }
 
 /// What is the same for everyone who looks at a conversation.
@@ -337,6 +340,7 @@ impl From<domain::conversation::Participant> for Participant {
             last_read_seq: p.last_read_seq,
             delivered_seq: p.delivered_seq,
             joined_at: p.joined_at,
+            is_blocked: false,
         }
     }
 }

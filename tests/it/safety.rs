@@ -1,5 +1,7 @@
 //! Blocks, reports, and who may not take part.
 
+mod blocks;
+mod reports;
 mod standing;
 
 use serde_json::Value;

@@ -79,6 +79,8 @@ pub async fn prepare(
             return Ok(Preparation::Already(Box::new(message)));
         }
     }
+    // Behind what answers a repetition: a message that was accepted stays accepted.
+    edge.blocks.may_reach(conversation)?;
     let later = match valid.send_at {
         Some(at) => {
             match Box::pin(schedule::plan(edge, is_named.then_some(id), conversation, at)).await? {

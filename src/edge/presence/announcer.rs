@@ -110,7 +110,8 @@ fn address(
             if state.is_online(*user, now.instant) != news.status.is_online {
                 continue;
             }
-            for contact in contacts.get(user).into_iter().flatten() {
+            let contacts = contacts.get(user).into_iter().flatten();
+            for contact in contacts.filter(|contact| !edge.blocks.are_apart(*user, **contact)) {
                 for process in state.processes_of(*contact) {
                     let drafts = drafts.entry(process).or_default();
                     match drafts.last_mut() {
@@ -214,9 +215,12 @@ async fn tell_followers(edge: &Edge, news: &HashMap<UserId, News>) -> Result<(),
             followers.iter().map(|(follower, user)| (follower.user, *user)).collect();
         let sharing: HashSet<(UserId, UserId)> =
             edge.store.sharing(&pairs).await?.into_iter().collect();
+        let may_see = |pair: &(UserId, UserId)| {
+            sharing.contains(pair) && !edge.blocks.are_apart(pair.0, pair.1)
+        };
         let mut frames: HashMap<UserId, (String, Shared)> = HashMap::new();
         for ((follower, user), pair) in followers.iter().zip(&pairs) {
-            let Some(news) = news.get(user).filter(|_| sharing.contains(pair)) else { continue };
+            let Some(news) = news.get(user).filter(|_| may_see(pair)) else { continue };
             let (data, shared) =
                 frames.entry(*user).or_insert_with(|| (data(*news), Shared::default()));
             let event = Event::passing(EVENT, data.as_bytes());

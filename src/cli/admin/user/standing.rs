@@ -20,6 +20,13 @@ pub struct Suspend {
     /// The user's id.
     #[arg(value_name = "UUID")]
     user: Uuid,
+    #[command(flatten)]
+    lasting: Lasting,
+}
+
+/// How long a suspension lasts.
+#[derive(Debug, clap::Args)]
+pub struct Lasting {
     /// Until this time, such as 2026-12-24T18:00:00Z. Without it and --for: until restored.
     #[arg(long, value_name = "TIME", conflicts_with = "lasting")]
     until: Option<Timestamp>,
@@ -39,17 +46,27 @@ fn lasting(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
+impl Lasting {
+    /// When it ends, if it does by itself.
+    ///
+    /// # Errors
+    /// When that is not in the future.
+    pub fn until(&self) -> anyhow::Result<Option<Timestamp>> {
+        let now = Timestamp::now();
+        let until = match self.lasting {
+            Some(lasting) => Some(now.checked_add(lasting).context("--for is too long")?),
+            None => self.until,
+        };
+        if until.is_some_and(|until| until <= now) {
+            bail!("A suspension must end in the future; nothing was changed.");
+        }
+        Ok(until)
+    }
+}
+
 /// Keeps a user out for a while.
 pub async fn suspend(args: Suspend, operator: &Operator) -> anyhow::Result<ExitCode> {
-    let now = Timestamp::now();
-    let until = match args.lasting {
-        Some(lasting) => Some(now.checked_add(lasting).context("--for is too long")?),
-        None => args.until,
-    };
-    if until.is_some_and(|until| until <= now) {
-        bail!("A suspension must end in the future; nothing was changed.");
-    }
-    decide(args.user, Standing::Suspended { until }, operator).await
+    decide(args.user, Standing::Suspended { until: args.lasting.until()? }, operator).await
 }
 
 /// Keeps a user out for good.

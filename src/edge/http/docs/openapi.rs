@@ -24,6 +24,7 @@ use crate::wire::presence::Presence;
 use crate::wire::requests::conversations::{AddParticipants, CreateConversation, Mute, SetRole};
 use crate::wire::requests::settings::{Ban, PatchConversation};
 use crate::wire::requests::{EditMessage, MarkRead, SendMessage};
+use crate::wire::safety::{BlockList, FileReport, Filed};
 use crate::wire::schemas::{Definitions, Place};
 use crate::wire::search::SearchResults;
 
@@ -61,12 +62,12 @@ macro_rules! described {
 
 described! {
     written: [
-        BanPage, Conversation, ConversationList, ContextType, ConversationType, Devices, ErasureState, ExportProgress, History, JoinAsked, JoinRequestPage, MarkedRead, Message, MessageType, Missed, Notifications,
+        BanPage, BlockList, Conversation, ConversationList, ContextType, ConversationType, Devices, ErasureState, ExportProgress, Filed, History, JoinAsked, JoinRequestPage, MarkedRead, Message, MessageType, Missed, Notifications,
         ParticipantPage, Pins, Presence, Problem<'_>, Receipts, Scheduled, SearchResults, SignedLink, Success, Unread,
         UploadTicket, Uploaded,
     ],
     read: [
-        AddParticipants, Ban, BeginUpload, CreateConversation, EditMessage, MarkRead, Mute, Named, PatchConversation, RegisterDevice, SendMessage,
+        AddParticipants, Ban, BeginUpload, CreateConversation, EditMessage, FileReport, MarkRead, Mute, Named, PatchConversation, RegisterDevice, SendMessage,
  SetNotifications,
         SetRole, UploadForm,
     ]
@@ -77,7 +78,8 @@ Chat over REST. What happens live comes over a WebSocket, `GET /messaging/ws`, o
 [`/asyncapi.json`](/asyncapi.json).
 
 All JSON is camelCase. Ids are UUIDs, times RFC 3339 in UTC with milliseconds. Unknown fields of a request are \
-ignored. Refusals are problems (RFC 9457) with a `code` that programs may rely on.
+ignored. Refusals are problems (RFC 9457) with a `code` that programs may rely on. Whoever operators have suspended or \
+banned is answered 403 `forbidden` everywhere.
 
 Limits are those of this service's configuration: the length of a message, the size of a body (413), and how often \
 somebody may ask (429).";
@@ -118,6 +120,7 @@ fn tags() -> Value {
         { "name": "Files", "description": "Pictures, films, sounds and documents of conversations." },
         { "name": "Devices", "description": "Notifications of phones and browsers." },
         { "name": "Own data", "description": "What the caller may ask of their own data." },
+        { "name": "Safety", "description": "Blocks and reports." },
         { "name": "Operators", "description": "Without a token." },
     ])
 }
