@@ -127,6 +127,14 @@ async fn send(
     let body = JoinChange { conversation_id: id, change, actor_id, user_ids, conversation };
     let Some(payload) = signals::json(&body) else { return };
     let event = EventKind::ConversationUpdated.as_str().to_owned();
-    let signal = Signal { conversation: id, event, only_users, except_connection: None, payload };
+    let except_users = Vec::new();
+    let signal = Signal {
+        conversation: id,
+        event,
+        only_users,
+        except_users,
+        except_connection: None,
+        payload,
+    };
     signals::send(edge, signal).await;
 }
