@@ -224,7 +224,8 @@ async fn delete_message(id: Uuid, operator: &Operator) -> anyhow::Result<()> {
     }
     close(&report, State::Acted, action, operator).await?;
     let value = json!({ "report": id, "message": message, "state": "acted" });
-    let sentence = format!("{message} is being deleted: its people see a tombstone within seconds.");
+    let sentence =
+        format!("{message} is being deleted: its people see a tombstone within seconds.");
     operator.say(&value, &sentence)
 }
 
