@@ -31,8 +31,8 @@ use crate::telemetry::trace::Sampler;
 use crate::wire::error::CloseCode;
 use crate::wire::frames::Reconnect;
 
-use super::erased::{self, Erased};
 use super::blocks::{self, Blocks};
+use super::erased::{self, Erased};
 use super::hub::frames::Event;
 use super::hub::queue::Frame;
 use super::hub::registry::Connection;
