@@ -54,6 +54,8 @@ const NAMED_IN_PAYLOAD: &str =
 /// In the order of the tables' names. `$1` is the user.
 pub const PLACES: &[Place] = &[
     stays("audit", "target", "an id alone: who has changed what must stay"),
+    stays("block_pairs", "high_id", "ids alone: of a pair that had a block; nodes read from it that it is gone"),
+    stays("block_pairs", "low_id", "the same"),
     place("blocks", "blocker_id", Fate::Row),
     stays("blocks", "blocked_id", "what others have decided; it holds if the user comes back"),
     stays("contexts", "owner_id", "what another service says of its own things"),

@@ -17,6 +17,7 @@ const OF_NOBODY: &[&str] = &[
     "contexts.title",
     "contexts.type",
     "contexts.url",
+    "block_pairs.direct_ids",
     "conversation_bans.conversation_id",
     "conversation_bans.reason",
     "conversation_changes.conversation_id",
