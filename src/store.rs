@@ -21,6 +21,7 @@ pub mod devices;
 pub mod diagnosis;
 pub mod error;
 pub mod expiry;
+pub mod explain;
 pub mod inspect;
 pub mod joining;
 pub mod leadership;

@@ -96,6 +96,20 @@ pub async fn stored_behind(log: &Log, seq: Seq) -> Result<Option<Timestamp>, Bus
     }
 }
 
+/// When an event was stored; `None` when it was erased or has expired.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer.
+pub async fn stored_at(log: &Log, seq: Seq) -> Result<Option<Timestamp>, BusError> {
+    match log.stream.get_raw_message(seq).await {
+        Ok(message) => Timestamp::from_nanosecond(message.time.unix_timestamp_nanos())
+            .map(Some)
+            .map_err(BusError::unavailable),
+        Err(cause) if cause.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(cause) => Err(BusError::unavailable(cause)),
+    }
+}
+
 /// The payload stored at a sequence; `None` when it was erased or has expired.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ mod backup;
 mod conversation;
 mod dead;
 mod doctor;
+mod explain;
 mod message;
 mod operator;
 mod report;
@@ -68,6 +69,8 @@ enum Area {
     Backup(backup::Args),
     /// Look at everything that the service needs, and say what to change.
     Doctor(doctor::Args),
+    /// Say what became of a message: accepted, stored, routed, delivered, read, and notified or why not.
+    Explain(explain::Args),
     /// Put a backup into empty servers.
     Restore(backup::RestoreArgs),
     /// Conversations: look, make, change, export, delete.
@@ -102,6 +105,7 @@ pub async fn command(args: Args, config: Config) -> anyhow::Result<ExitCode> {
         Area::Audit(args) => audit::command(args, &operator).await,
         Area::Backup(args) => backup::command(args, &operator).await,
         Area::Doctor(args) => doctor::command(args, &operator).await,
+        Area::Explain(args) => explain::command(args, &operator).await,
         Area::Restore(args) => backup::restore(args, &operator).await,
         Area::Conversation(args) => conversation::command(args, &operator).await,
         Area::Dead(args) => dead::command(args, &operator).await,

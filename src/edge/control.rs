@@ -7,10 +7,14 @@ use serde::de::DeserializeOwned;
 
 use crate::bus::BusError;
 use crate::bus::control::{Call, Calls};
-use crate::wire::control::{Closed, DISCONNECT, OfUser, STANDING};
+use crate::wire::control::{Closed, DISCONNECT, Hearing, OfEvent, OfUser, STANDING, TRAIL, Trail};
 use crate::wire::error::CloseCode;
 
 use super::Edge;
+use super::hub::trail::Memory;
+
+/// Connections that are named in an answer: 120 bytes each, 240 KB.
+const NAMED: usize = 2_000;
 
 /// Does what is told and answers what is asked, until the connection closes.
 ///
@@ -41,8 +45,39 @@ async fn answer(edge: &Arc<Edge>, call: Call) {
             // No answer tells the operator that this node does not know yet.
             Err(cause) => tracing::warn!(%cause, "cannot read who is suspended or banned"),
         },
+        TRAIL => {
+            let Some(event) = read(&call) else { return };
+            reply(&call, &trail(edge, &event)).await;
+        }
         // Other roles answer others, and so do later versions.
         verb => tracing::debug!(verb, "not for an edge"),
+    }
+}
+
+fn trail(edge: &Edge, event: &OfEvent) -> Trail {
+    let remembered = edge.hub.trail();
+    let routing = remembered.routing(event.seq);
+    let (routed_at, routed_to) = match routing {
+        Memory::Known(routed) => (Some(routed.at()), routed.connections),
+        Memory::Never | Memory::Forgotten => (None, 0),
+    };
+    let took_micros = match remembered.acceptance(event.seq) {
+        Memory::Known(accepted) => Some(accepted.took_micros),
+        Memory::Never | Memory::Forgotten => None,
+    };
+    let mut connections = Vec::new();
+    edge.hub.registry().receivers(event.conversation_id, |connection| {
+        if connections.len() < NAMED {
+            connections.push(Hearing { connection_id: connection.id, user_id: connection.user });
+        }
+    });
+    Trail {
+        process: edge.presence.process().to_string(),
+        took_micros,
+        routed_at,
+        routed_to,
+        is_forgotten: routing == Memory::Forgotten,
+        connections,
     }
 }
 

@@ -23,6 +23,7 @@ pub mod queue;
 pub mod registry;
 pub mod replay;
 pub mod ring;
+pub mod trail;
 
 use event::{Event, Origin, Ruling};
 use frames::Shared;
@@ -31,6 +32,7 @@ use posting::Restricted;
 use queue::{Awake, Pushed, Queue};
 use registry::{Admitted, Connection, Registry};
 use ring::{Ring, Span};
+use trail::Trail;
 
 /// How long the fan-out waits for connections that the scheduler owes a turn: 500 of them take some 10 ms to write
 /// a chunk each.
@@ -43,6 +45,7 @@ pub struct Hub {
     ring: RwLock<Ring>,
     awake: Awake,
     held: Held,
+    trail: Trail,
     restricted: Restricted,
     clock: SharedClock,
     metrics: Arc<Metrics>,
@@ -56,6 +59,7 @@ impl Hub {
             ring: RwLock::new(ring),
             awake: Awake::default(),
             held: Held::default(),
+            trail: Trail::default(),
             restricted: Restricted::default(),
             clock,
             metrics,
@@ -91,6 +95,11 @@ impl Hub {
         while self.awake.load(Ordering::Relaxed) > 0 && began.elapsed() < OWED {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// What this node remembers of the latest events.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
     }
 
     /// Who is connected and hears what.
@@ -176,7 +185,7 @@ impl Hub {
 
     /// What comes is in the ring before anyone hears it, so that whoever goes live behind the ring's end misses
     /// nothing.
-    fn route(&self, event: &LogEvent, woken: &mut Vec<Arc<Connection>>) {
+    fn route(&self, event: &LogEvent, now: i64, woken: &mut Vec<Arc<Connection>>) {
         if let Some(trace) = &event.trace {
             tracing::info!(trace, seq = event.seq, "routed");
         }
@@ -195,13 +204,16 @@ impl Hub {
         }
         let logged = frames::Event::logged(&self.epoch, origin, &event.data);
         let mut shared = Shared::default();
+        let mut connections = 0;
         self.registry.receivers(origin.conversation, |connection| {
+            connections += 1;
             let pushed = connection.queue.push(shared.of(connection.protocol, &logged));
             self.count(pushed);
             if matches!(pushed, Pushed::First | Pushed::Overflow) {
                 woken.push(connection.clone());
             }
         });
+        self.trail.routed(origin.seq, now, connections);
         let lost = membership.iter().filter(|m| !m.gained).flat_map(|m| &m.users);
         lost.for_each(|user| self.registry.lost(*user, origin.conversation));
     }
@@ -236,9 +248,10 @@ impl tail::Receiver for Fanout {
     async fn deliver(&mut self, entries: Vec<Entry>) {
         let mut woken = Vec::new();
         let last = entries.last().map(tail::seq_of);
+        let now = self.0.clock.now().as_millisecond();
         for entry in entries {
             match entry {
-                Ok(event) => self.0.route(&event, &mut woken),
+                Ok(event) => self.0.route(&event, now, &mut woken),
                 // The persister parks it and says so.
                 Err(malformed) => tracing::debug!(seq = malformed.seq, "not an event; not routed"),
             }

@@ -59,7 +59,9 @@ pub async fn send(
         .await
         .map_err(|cause| publish_failed(edge, &cause))?;
     prepared.trace_accepted(stored.seq);
-    edge.metrics.accept_to_puback.observe(began.elapsed());
+    let took = began.elapsed();
+    edge.metrics.accept_to_puback.observe(took);
+    edge.hub.trail().accepted(stored.seq, took);
     let own = accepted(&prepared.payload, stored.seq)?;
     if !(stored.duplicate && prepared.is_named) {
         return Ok(Sent { message: own, created: true });

@@ -26,7 +26,7 @@ mod repair;
 
 pub use repair::Repaired;
 
-/// Events of a page: at 1 KiB each a MB, and some 20 ms of Postgres.
+/// Events of a page: at 1 KiB each a MB here, and as much in the statements that ask about them.
 const PAGE: usize = 1_000;
 /// Differences that are listed, and can be repaired in one go; more are counted. At 200 bytes each 2 MB.
 const LISTED: usize = 10_000;

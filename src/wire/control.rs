@@ -1,7 +1,12 @@
 //! What operators tell and ask every process, as JSON on `control.<verb>`.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::domain::ids::Seq;
+
+use super::time;
 
 /// Closes the connections of a user with 4403: [`OfUser`], answered with [`Closed`].
 pub const DISCONNECT: &str = "disconnect";
@@ -22,4 +27,42 @@ pub struct Closed {
     /// The process that answers, by the name it has among the edges.
     pub process: String,
     pub connections: u32,
+}
+
+/// What an edge remembers of an event of the log: [`OfEvent`], answered with [`Trail`].
+pub const TRAIL: &str = "trail";
+
+/// About one event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OfEvent {
+    pub conversation_id: Uuid,
+    pub seq: Seq,
+}
+
+/// What an edge remembers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trail {
+    /// The process that answers, by the name it has among the edges.
+    pub process: String,
+    /// From the request to the log's answer, where this edge sent the event.
+    pub took_micros: Option<u32>,
+    /// When it was queued for the connections here.
+    #[serde(with = "time::option")]
+    pub routed_at: Option<Timestamp>,
+    /// For how many.
+    pub routed_to: u32,
+    /// Whether it was routed here is not known any more.
+    pub is_forgotten: bool,
+    /// Those that hear the conversation now, the first of them.
+    pub connections: Vec<Hearing>,
+}
+
+/// A connection that hears a conversation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hearing {
+    pub connection_id: Uuid,
+    pub user_id: Uuid,
 }

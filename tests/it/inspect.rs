@@ -2,6 +2,7 @@
 
 mod backup;
 mod doctor;
+mod explain;
 mod verify;
 
 use std::process::Output;

@@ -26,11 +26,12 @@ const SHOWN: usize = 40;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-It can run while the service does, needs little memory, and reads the whole log unless told otherwise: some minutes for \
-each ten million events. Broken off, it says with which --since it goes on.
+It can run while the service does, needs little memory, and reads the whole log unless told otherwise. Broken off, it \
+says with which --since it goes on.
 
 --repair rebuilds what is wrong from the log, conversation by conversation, with a recount; each is in the audit. What \
-only Postgres has stays, unless --drop-unknown says otherwise: the log may have lost it.")]
+only Postgres has stays, unless --drop-unknown says otherwise: the log may have lost it. Under a legal hold it stays in \
+any case. Words of rebuilt messages are found again after `messaging admin search rebuild`.")]
 pub struct Args {
     /// Only this conversation.
     #[arg(long, value_name = "UUID")]

@@ -26,7 +26,7 @@ pub enum Rebuilt {
 }
 
 impl Inspector {
-    /// Drops rows that the log does not have. Messages only where the findings name them.
+    /// Drops rows that the log does not have. Messages only where the findings name them, and nothing holds them.
     ///
     /// # Errors
     /// As every statement; nothing was changed then.
@@ -47,7 +47,8 @@ impl Inspector {
         let sql = "DELETE FROM reactions WHERE conversation_id = $1 AND seq = ANY($2)";
         execute(&tx, sql, &[&conversation, &seqs]).await?;
         let (seqs, _) = Self::places(findings, Kind::MessageUnknown);
-        let sql = "DELETE FROM messages WHERE conversation_id = $1 AND seq = ANY($2)";
+        let sql = "DELETE FROM messages WHERE conversation_id = $1 AND seq = ANY($2)
+                   AND NOT EXISTS (SELECT 1 FROM conversations c WHERE c.id = $1 AND c.held_at IS NOT NULL)";
         execute(&tx, sql, &[&conversation, &seqs]).await?;
         audit::insert(&tx, note).await?;
         Ok(tx.commit().await?)

@@ -50,7 +50,7 @@ impl Verdict {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(in crate::store) fn parse(name: &str) -> Option<Self> {
         let all = [
             Self::Alert,
             Self::Read,
@@ -84,7 +84,7 @@ WHERE EXISTS (SELECT FROM devices)
 
 /// Everybody with a device but the sender, and what speaks against an alert. What was deleted or has vanished has no rows,
 /// nor has what is in the log twice and in the table once. Whoever joined when is told as for receipts.
-const CANDIDATES: &str = concat!(
+pub(in crate::store) const CANDIDATES: &str = concat!(
     "
 SELECT i.conversation_id, i.seq, p.user_id,
        CASE WHEN p.last_read_seq >= m.seq THEN 'read'

@@ -182,7 +182,13 @@ async fn a_message_that_only_postgres_has_stays_unless_it_is_told_to_go() {
     assert!(!fine, "{report}");
     assert_eq!(report["repaired"]["left"][0]["kind"], "messageUnknown");
     assert_eq!(scene.world.rows(scene.group).await.len(), 9);
-    let (fine, report) = scene.verify(&[&REPAIR[..], &["--drop-unknown"]].concat()).await;
+    let drop = [&REPAIR[..], &["--drop-unknown"]].concat();
+    scene.sql("UPDATE conversations SET held_at = now()").await;
+    let (fine, report) = scene.verify(&drop).await;
+    assert!(!fine, "under a legal hold nothing goes: {report}");
+    assert_eq!(scene.world.rows(scene.group).await.len(), 9);
+    scene.sql("UPDATE conversations SET held_at = NULL").await;
+    let (fine, report) = scene.verify(&drop).await;
     assert!(fine, "{report}");
     assert_eq!(scene.world.rows(scene.group).await.len(), 8);
     scene.world.counters_are_dense(scene.group).await;
