@@ -8,6 +8,7 @@
 pub mod env;
 mod formats;
 mod load;
+mod retention;
 mod safety;
 mod secret;
 
@@ -39,6 +40,7 @@ pub use persister::Persister;
 pub use postgres::{Postgres, TlsMode};
 pub use presence::Presence;
 pub use push::Push;
+pub use retention::Retention;
 pub use safety::Safety;
 pub use secret::Secret;
 pub use tail::Tail;
@@ -55,6 +57,7 @@ pub struct Config {
     pub safety: Safety,
     pub tail: Tail,
     pub persister: Persister,
+    pub retention: Retention,
     pub presence: Presence,
     pub push: Push,
     pub ingest: Ingest,
@@ -75,6 +78,7 @@ impl Config {
         self.safety.check(&mut problems);
         self.tail.check(&mut problems);
         self.persister.check(&mut problems);
+        self.retention.check(&mut problems);
         self.presence.check(&mut problems);
         self.push.check(&mut problems);
         self.ingest.check(&mut problems);

@@ -17,6 +17,7 @@ pub mod posting;
 pub mod presence;
 pub mod reaction;
 pub mod receipt;
+pub mod retention;
 pub mod schedule;
 pub mod search;
 pub mod service;

@@ -66,6 +66,8 @@ pub struct Settings {
     pub max_conversations_per_user: u32,
     /// New connections of this node in a second; more of them wait.
     pub connects_per_second: u32,
+    /// After this no event stays in memory: the shortest time for which messages are kept, if there is one.
+    pub kept_for: Option<Duration>,
     /// How long somebody counts as new here; zero: nobody does.
     pub new_for: Duration,
     /// How long after sending a message may be edited; zero for ever.

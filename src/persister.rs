@@ -17,6 +17,7 @@ use crate::bus::log::Log;
 use crate::bus::publish::Publisher;
 use crate::bus::{self, BusError};
 use crate::domain::clock::SharedClock;
+use crate::domain::retention::Retention;
 use crate::store::leadership::Office;
 use crate::store::projection::ProjectionError;
 use crate::store::{Store, StoreError};
@@ -30,6 +31,7 @@ pub mod erasure;
 mod follow;
 pub mod media;
 mod prune;
+mod retention;
 pub mod search;
 mod sweep;
 pub mod verify;
@@ -41,6 +43,8 @@ pub struct Settings {
     pub batch_size: usize,
     /// How long an event waits for others to share its transaction.
     pub linger: Duration,
+    /// How long messages are kept.
+    pub retention: Retention,
 }
 
 /// The name of the durable consumer, of its dead letters and of its row in `progress`.

@@ -22,6 +22,7 @@ pub mod diagnosis;
 pub mod error;
 pub mod expiry;
 pub mod explain;
+pub mod holds;
 pub mod inspect;
 pub mod joining;
 pub mod leadership;

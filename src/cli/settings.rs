@@ -11,6 +11,7 @@ use anyhow::bail;
 
 use crate::bus;
 use crate::config::{self, Algorithm, Config, TlsMode};
+use crate::domain::retention::Retention;
 use crate::edge::{self, auth, limits};
 use crate::ingest;
 use crate::persister;
@@ -117,6 +118,7 @@ pub fn edge(config: &Config) -> edge::Settings {
         },
         max_replays: limits.max_replays,
         connects_per_second: limits.connects_per_second,
+        kept_for: retention(&config.retention).shortest(),
         new_for: Duration::from_secs(3600 * u64::from(config.safety.young_user_hours)),
         edit_window: limits.edit_window,
         heartbeat: config.http.heartbeat,
@@ -140,9 +142,15 @@ pub fn presence(config: &Config) -> edge::presence::Settings {
     }
 }
 
-/// How the persister batches.
-pub fn persister(persister: &config::Persister) -> persister::Settings {
-    persister::Settings { batch_size: persister.batch_size, linger: persister.linger }
+fn retention(retention: &config::Retention) -> Retention {
+    let config::Retention { direct, group, community } = *retention;
+    Retention { direct, group, community }
+}
+
+/// How the persister batches, and how long messages are kept.
+pub fn persister(config: &Config) -> persister::Settings {
+    let config::Persister { batch_size, linger } = config.persister;
+    persister::Settings { batch_size, linger, retention: retention(&config.retention) }
 }
 
 /// Whom notifications are for, and how many are under way.

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
 
 use crate::bus::log::{Entry, LogEvent};
 use crate::bus::signals::Signal;
@@ -37,6 +39,9 @@ use trail::Trail;
 /// How long the fan-out waits for connections that the scheduler owes a turn: 500 of them take some 10 ms to write
 /// a chunk each.
 const OWED: Duration = Duration::from_millis(50);
+
+/// How often the ring is looked through for what is too old: the retention is hours at least.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// Routes events to connections and keeps the recent ones.
 pub struct Hub {
@@ -119,6 +124,22 @@ impl Hub {
             displaced.queue.close(CloseCode::TooMany);
         }
         admitted
+    }
+
+    /// Forgets what is older than messages are kept, until cancelled: it may have been removed everywhere else. Who comes back with
+    /// an older cursor is served by Postgres.
+    pub async fn forget_the_old(&self, kept_for: Option<Duration>, stop: CancellationToken) {
+        let Some(kept_for) = kept_for else { return stop.cancelled().await };
+        let mut ticks = tokio::time::interval(FORGET_EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let before = self.clock.now().checked_sub(kept_for).unwrap_or(Timestamp::MIN);
+            let before = i64::try_from(before.as_nanosecond()).unwrap_or(i64::MIN);
+            self.ring.write().forget_before(before);
+        }
     }
 
     /// The data of a recent event.

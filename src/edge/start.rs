@@ -289,6 +289,10 @@ impl Work {
             let (edge, last) = (edge.clone(), last.clone());
             async move { edge.auth.follow_keys(last).await }
         });
+        lifecycle.spawn_critical("retention", {
+            let (edge, soft) = (edge.clone(), soft.clone());
+            async move { edge.hub.forget_the_old(edge.settings.kept_for, soft).await }
+        });
         lifecycle.spawn_critical("limits", {
             let (edge, soft) = (edge.clone(), soft.clone());
             let now = edge.clock.clone();

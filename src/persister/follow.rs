@@ -13,6 +13,7 @@ use crate::bus::{BusError, progress};
 use crate::store::leadership::{Leader, Position};
 
 use super::prune::Pruning;
+use super::retention::Walk;
 use super::sweep::Sweep;
 use super::{Fault, NAME, Persister};
 
@@ -41,10 +42,12 @@ impl Persister {
             Kind::Durable { name: NAME, max_ack_pending, ack_wait: ACK_WAIT, headers_only: false };
         let mut pull = Pull::begin(&self.log, &kind, position.last_seq + 1, batch * 2).await?;
         let mut pruning = Pruning::due();
+        let mut walk = Walk::begin();
         let mut sweep = Sweep::behind(end);
         sweep.applied(position.last_seq, pull.pending() == 0);
         loop {
             self.prune(leader, &mut pruning).await?;
+            self.retain(leader, &mut walk).await?;
             self.sweep(leader, &mut sweep, position.last_seq).await?;
             let first = tokio::select! {
                 () = stop.cancelled() => return Ok(()),

@@ -157,7 +157,7 @@ pub(super) async fn views(
     now: Timestamp,
 ) -> Result<Vec<View>, StoreError> {
     let sql = "SELECT c.id, c.last_message_seq, c.last_message_at,
-                      GREATEST(c.message_count - p.last_read_counter, 0) AS unread_count,
+                      GREATEST(c.message_count - GREATEST(p.last_read_counter, c.removed_through), 0) AS unread_count,
                       p.role, p.is_pinned, p.is_muted, p.muted_until, p.is_archived,
                       CASE WHEN c.join_approval AND p.role = 'admin' THEN
                           (SELECT count(*) FROM conversation_join_requests r WHERE r.conversation_id = c.id)

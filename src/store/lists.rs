@@ -147,7 +147,7 @@ impl Store {
         self.within(async {
             let sql = "SELECT COALESCE(sum(unread), 0)::bigint AS total,
                               count(*) FILTER (WHERE unread > 0) AS conversations
-                       FROM (SELECT GREATEST(c.message_count - p.last_read_counter, 0) AS unread
+                       FROM (SELECT GREATEST(c.message_count - GREATEST(p.last_read_counter, c.removed_through), 0) AS unread
                              FROM conversation_participants p JOIN conversations c ON c.id = p.conversation_id
                              WHERE p.user_id = $1
                                AND NOT (p.is_muted AND (p.muted_until IS NULL OR p.muted_until > $2))) AS own";

@@ -52,7 +52,7 @@ WITH items AS (
     ORDER BY p.conversation_id, p.user_id
     FOR NO KEY UPDATE
 ), targets AS (
-    SELECT i.n, i.conversation_id, i.user_id, c.message_count,
+    SELECT i.n, i.conversation_id, i.user_id, c.message_count, c.removed_through,
            CASE WHEN i.message_id IS NULL THEN c.last_message_seq ELSE m.seq END AS seq,
            CASE WHEN i.message_id IS NULL THEN c.message_count ELSE m.counter END AS counter,
            CASE WHEN i.message_id IS NULL THEN c.last_message_id ELSE m.id END AS message_id
@@ -75,7 +75,8 @@ SELECT l.user_id IS NOT NULL AS participates, t.seq IS NOT NULL AS found,
        COALESCE(moved.n = i.n, false) AS advanced,
        COALESCE(moved.last_read_seq, l.last_read_seq, 0) AS seq,
        CASE WHEN moved.user_id IS NULL THEN l.last_read_message_id ELSE moved.last_read_message_id END AS message_id,
-       GREATEST(t.message_count - COALESCE(moved.last_read_counter, l.last_read_counter), 0) AS unread_count
+       GREATEST(t.message_count
+           - GREATEST(COALESCE(moved.last_read_counter, l.last_read_counter), t.removed_through), 0) AS unread_count
 FROM items i
 LEFT JOIN locked l ON l.conversation_id = i.conversation_id AND l.user_id = i.user_id
 LEFT JOIN moved ON moved.conversation_id = i.conversation_id AND moved.user_id = i.user_id

@@ -18,8 +18,10 @@ mod counters;
 mod insert;
 mod media;
 mod reactions;
+mod retention;
 
 pub use media::MediaUse;
+pub(super) use media::release as release_files;
 
 /// A message's content was replaced.
 #[derive(Debug, Clone)]

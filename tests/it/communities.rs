@@ -5,6 +5,7 @@ mod joining;
 mod newcomers;
 mod pins;
 mod posting;
+mod retention;
 
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -3,6 +3,7 @@
 mod change;
 mod delete;
 mod export;
+mod hold;
 mod people;
 
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Action {
     Export(export::Args),
     /// Put a conversation into the archive of one participant, or of all; their apps see it with their next list.
     Archive(people::Archive),
+    /// Put a conversation under legal hold, or end that: what is said in it is kept, whoever edits or deletes it.
+    Hold(hold::Hold),
     /// Delete a conversation for everyone: nobody is in it any more, and its messages become tombstones. For good.
     Delete(One),
 }
@@ -91,6 +94,7 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
         Action::Participants(args) => people::command(args, operator).await,
         Action::Export(args) => export::command(args, operator).await,
         Action::Archive(args) => people::archive(args, operator).await,
+        Action::Hold(args) => hold::hold(args, operator).await,
         Action::Delete(args) => delete::command(args.conversation, operator).await,
     }
 }

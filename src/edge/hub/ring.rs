@@ -104,12 +104,23 @@ impl Ring {
         self.bytes += event.data.len() + OVERHEAD;
         self.events.push_back(event.clone());
         while self.over() {
-            let Some(oldest) = self.events.pop_front() else { break };
-            self.bytes -= oldest.data.len() + OVERHEAD;
-            self.from = oldest.origin.seq + 1;
-            self.forget(&oldest);
+            self.pop_oldest();
         }
         Some(event)
+    }
+
+    fn pop_oldest(&mut self) {
+        let Some(oldest) = self.events.pop_front() else { return };
+        self.bytes -= oldest.data.len() + OVERHEAD;
+        self.from = oldest.origin.seq + 1;
+        self.forget(&oldest);
+    }
+
+    /// Lets go of what the log stored before a time, in nanoseconds since 1970.
+    pub fn forget_before(&mut self, stored_at: i64) {
+        while self.events.front().is_some_and(|oldest| oldest.origin.stored_at < stored_at) {
+            self.pop_oldest();
+        }
     }
 
     /// Everything up to `seq` was taken in, although not all of it was worth keeping.

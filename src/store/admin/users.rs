@@ -79,7 +79,7 @@ impl Store {
                    FROM users u
                    CROSS JOIN LATERAL (
                        SELECT count(*) AS conversations,
-                              COALESCE(sum(GREATEST(c.message_count - p.last_read_counter, 0)), 0)::bigint AS unread
+                              COALESCE(sum(GREATEST(c.message_count - GREATEST(p.last_read_counter, c.removed_through), 0)), 0)::bigint AS unread
                        FROM conversation_participants p JOIN conversations c ON c.id = p.conversation_id
                        WHERE p.user_id = u.id) AS own
                    WHERE u.id = $1";

@@ -49,7 +49,7 @@ WITH page AS (
 SELECT c.id, c.message_count, c.participant_count::bigint AS participant_count,
     COALESCE(n.messages, 0) AS messages, n.lowest, n.highest, COALESCE(n.jumps, 0) AS jumps,
     COALESCE(p.participants, 0) AS participants, COALESCE(p.astray, 0) AS astray,
-    c.message_count <> COALESCE(n.highest, 0) AS miscounted,
+    c.message_count <> COALESCE(n.highest, c.removed_through) AS miscounted,
     c.last_message_seq <> COALESCE(n.last_seq, 0)
         OR c.last_message_id IS DISTINCT FROM l.id OR c.last_message_at IS DISTINCT FROM l.created_at AS other_last
 FROM page c

@@ -116,7 +116,7 @@ impl Inspector {
         let moved = execute(&tx, sql, &[&conversation]).await?;
         let sql = "
             UPDATE conversations c
-            SET message_count = COALESCE(l.counter, 0), last_message_seq = COALESCE(l.seq, 0),
+            SET message_count = COALESCE(l.counter, c.removed_through), last_message_seq = COALESCE(l.seq, 0),
                 last_message_id = l.id, last_message_at = l.created_at,
                 participant_count = (SELECT count(*) FROM conversation_participants p WHERE p.conversation_id = c.id)
             FROM (VALUES (1)) AS one

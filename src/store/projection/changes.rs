@@ -20,6 +20,7 @@ pub async fn edits(tx: &Transaction<'_>, edits: &[Edit]) -> Result<(), StoreErro
     let last: BTreeMap<MessageId, &Edit> =
         edits.iter().map(|edit| (edit.message_id, edit)).collect();
     let ids: Vec<Uuid> = last.keys().copied().collect();
+    keep_held(tx, &ids).await?;
     let contents: Vec<&str> = last.values().map(|e| e.content.as_str()).collect();
     let times: Vec<Timestamp> = last.values().map(|e| e.edited_at).collect();
     let seqs: Vec<i64> = last.values().map(|e| signed(e.seq)).collect();
@@ -56,6 +57,7 @@ pub async fn deletions(tx: &Transaction<'_>, deletions: &[Deletion]) -> Result<(
         first.entry(deletion.message_id).or_insert(deletion);
     }
     let ids: Vec<Uuid> = first.keys().copied().collect();
+    keep_held(tx, &ids).await?;
     let times: Vec<Timestamp> = first.values().map(|d| d.deleted_at).collect();
     let seqs: Vec<i64> = first.values().map(|d| signed(d.seq)).collect();
     let sql = "
@@ -83,6 +85,20 @@ pub async fn deletions(tx: &Transaction<'_>, deletions: &[Deletion]) -> Result<(
     let all: Vec<(Seq, Uuid, Uuid, Seq)> =
         deletions.iter().map(|d| (d.seq, d.conversation_id, d.message_id, d.message_seq)).collect();
     note(tx, &all, "delete").await
+}
+
+/// Keeps what messages under legal hold say now, before that changes. Of several edits in one batch the last stands, and what it
+/// replaces is the version before all of them.
+async fn keep_held(tx: &Transaction<'_>, ids: &[Uuid]) -> Result<(), StoreError> {
+    let sql = "
+        INSERT INTO held_messages
+            (message_id, changed_seq, conversation_id, seq, sender_id, type, content, metadata, created_at)
+        SELECT m.id, m.changed_seq, m.conversation_id, m.seq, m.sender_id, m.type, m.content, m.metadata, m.created_at
+        FROM messages m JOIN conversations c ON c.id = m.conversation_id
+        WHERE m.id = ANY($1) AND m.deleted_at IS NULL AND c.held_at IS NOT NULL
+        ON CONFLICT DO NOTHING";
+    execute(tx, sql, &[&ids]).await?;
+    Ok(())
 }
 
 async fn note(

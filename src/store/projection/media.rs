@@ -46,15 +46,20 @@ pub async fn confirm(
     Ok(())
 }
 
-/// What deleted messages named goes with them, unless another message names it too.
+/// What deleted messages named goes with them, unless another message names it too or their conversation is under legal hold.
 pub async fn release(tx: &Transaction<'_>, messages: &[MessageId]) -> Result<(), StoreError> {
-    let sql = "SELECT media_key FROM media_uses WHERE message_id = ANY($1)";
+    let sql = "SELECT u.media_key, u.message_id FROM media_uses u
+               WHERE u.message_id = ANY($1) AND NOT EXISTS (
+                   SELECT FROM messages m JOIN conversations c ON c.id = m.conversation_id
+                   WHERE m.id = u.message_id AND c.held_at IS NOT NULL)";
     let found = rows(tx, sql, &[&messages]).await?;
     if found.is_empty() {
         return Ok(());
     }
     let keys = found.iter().map(|row| Ok(row.try_get("media_key")?));
     let keys = keys.collect::<Result<Vec<Uuid>, StoreError>>()?;
+    let messages = found.iter().map(|row| Ok(row.try_get("message_id")?));
+    let messages = messages.collect::<Result<Vec<Uuid>, StoreError>>()?;
     lock(tx, &keys).await?;
     execute(tx, "DELETE FROM media_uses WHERE message_id = ANY($1)", &[&messages]).await?;
     let sql = "UPDATE media SET state = 'erasing', keep_until = to_timestamp(0)

@@ -137,7 +137,7 @@ LEFT JOIN LATERAL (
     ORDER BY m.seq DESC LIMIT 1) AS m ON true
 LEFT JOIN users a ON a.id = m.sender_id
 CROSS JOIN LATERAL (
-    SELECT COALESCE(sum(GREATEST(u.message_count - o.last_read_counter, 0)), 0)::bigint AS unread
+    SELECT COALESCE(sum(GREATEST(u.message_count - GREATEST(o.last_read_counter, u.removed_through), 0)), 0)::bigint AS unread
     FROM conversation_participants o JOIN conversations u ON u.id = o.conversation_id
     WHERE o.user_id = i.user_id
       AND NOT (o.is_muted AND (o.muted_until IS NULL OR o.muted_until > $6))) AS own";

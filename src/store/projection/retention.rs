@@ -1,0 +1,136 @@
+//! Removing messages whose time is over, with everything that hangs on them.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::domain::conversation::ConversationType;
+use crate::domain::ids::{ConversationId, Seq};
+use crate::domain::retention::Retention;
+use crate::store::leadership::Leader;
+use crate::store::{StoreError, execute, rows, signed};
+
+use super::media;
+
+/// Messages that are to go, found on a walk through the conversations.
+#[derive(Debug, Default)]
+pub struct Overdue {
+    conversations: Vec<Uuid>,
+    seqs: Vec<i64>,
+    ids: Vec<Uuid>,
+    /// The last conversation that was looked at; `None` behind the last of all.
+    pub reached: Option<ConversationId>,
+}
+
+impl Overdue {
+    /// Is there nothing to remove?
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+impl Leader {
+    /// Looks through the next `conversations` behind `after` for messages that are past their time, at most `limit` of them.
+    /// Each conversation costs a look at the beginning of its history.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn overdue(
+        &self,
+        after: Option<ConversationId>,
+        retention: Retention,
+        now: Timestamp,
+        (conversations, limit): (u32, u32),
+    ) -> Result<Overdue, StoreError> {
+        let sql = "WITH walked AS MATERIALIZED (
+                       SELECT id, held_at IS NOT NULL AS is_held,
+                              CASE type WHEN 'direct' THEN $2::timestamptz WHEN 'group' THEN $3::timestamptz
+                                   ELSE $4::timestamptz END AS cutoff
+                       FROM conversations WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $5)
+                   SELECT w.id AS conversation_id, m.seq, m.id
+                   FROM walked w LEFT JOIN LATERAL (
+                       SELECT oldest.seq, oldest.id FROM (
+                           SELECT seq, id, created_at FROM messages
+                           WHERE conversation_id = w.id ORDER BY seq LIMIT $6) AS oldest
+                       WHERE oldest.created_at < w.cutoff AND NOT w.is_held) AS m ON true
+                   ORDER BY w.id LIMIT $5 + $6";
+        let cutoff = |kind| retention.cutoff(kind, now);
+        let (direct, group) = (cutoff(ConversationType::Direct), cutoff(ConversationType::Group));
+        let community = cutoff(ConversationType::Community);
+        let (many, limit) = (signed(conversations.into()), signed(limit.into()));
+        let found =
+            rows(&self.client, sql, &[&after, &direct, &group, &community, &many, &limit]).await?;
+        let mut overdue = Overdue::default();
+        let mut walked = 0;
+        for row in &found {
+            let conversation: Uuid = row.try_get("conversation_id")?;
+            walked += u32::from(overdue.reached != Some(conversation));
+            overdue.reached = Some(conversation);
+            let seq: Option<i64> = row.try_get("seq")?;
+            if let Some(seq) = seq.filter(|_| signed(overdue.ids.len() as u64) < limit) {
+                overdue.conversations.push(conversation);
+                overdue.seqs.push(seq);
+                overdue.ids.push(row.try_get("id")?);
+            }
+        }
+        if walked < conversations {
+            overdue.reached = None;
+        }
+        Ok(overdue)
+    }
+
+    /// Removes them: rows, what others quote of them, reactions, pins, files; and notes what of them the log still holds, which
+    /// begins at `log_from`. Those of a conversation that was put under hold meanwhile stay.
+    ///
+    /// # Errors
+    /// As every statement; nothing was removed then.
+    pub async fn remove_overdue(
+        &mut self,
+        overdue: &Overdue,
+        log_from: Seq,
+    ) -> Result<u64, StoreError> {
+        let tx = self.client.transaction().await?;
+        let sql = "SELECT id FROM conversations WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
+        rows(&tx, sql, &[&overdue.conversations]).await?;
+        let sql = "SELECT m.id FROM UNNEST($1::uuid[], $2::bigint[]) AS o(conversation_id, seq)
+                   JOIN messages m USING (conversation_id, seq)
+                   JOIN conversations c ON c.id = m.conversation_id WHERE c.held_at IS NULL";
+        let found = rows(&tx, sql, &[&overdue.conversations, &overdue.seqs]).await?;
+        let ids = found.iter().map(|row| Ok(row.try_get("id")?));
+        let ids = ids.collect::<Result<Vec<Uuid>, StoreError>>()?;
+        let sql = "INSERT INTO erasures (seq)
+                   SELECT m.seq FROM messages m WHERE m.id = ANY($1) AND m.seq >= $2
+                   UNION
+                   SELECT c.seq FROM message_changes c
+                   WHERE c.message_id = ANY($1) AND c.kind = 'edit' AND c.seq >= $2
+                   ON CONFLICT DO NOTHING";
+        execute(&tx, sql, &[&ids, &signed(log_from)]).await?;
+        let sql =
+            "UPDATE conversations c SET removed_through = GREATEST(c.removed_through, gone.counter)
+                   FROM (SELECT conversation_id, max(counter) AS counter FROM messages
+                         WHERE id = ANY($1) GROUP BY conversation_id) AS gone
+                   WHERE c.id = gone.conversation_id";
+        execute(&tx, sql, &[&ids]).await?;
+        let sql = "UPDATE messages m SET reply_to = jsonb_set(m.reply_to, '{content}', '\"\"')
+                   WHERE m.reply_to_message_id = ANY($1) AND m.reply_to IS NOT NULL";
+        execute(&tx, sql, &[&ids]).await?;
+        for sql in [
+            "DELETE FROM reactions WHERE message_id = ANY($1)",
+            "DELETE FROM message_pins WHERE message_id = ANY($1)",
+            "DELETE FROM message_changes WHERE message_id = ANY($1)",
+            "DELETE FROM message_search s USING messages m
+             WHERE m.id = ANY($1) AND s.conversation_id = m.conversation_id AND s.seq = m.seq",
+        ] {
+            execute(&tx, sql, &[&ids]).await?;
+        }
+        media::release(&tx, &ids).await?;
+        let gone = execute(&tx, "DELETE FROM messages WHERE id = ANY($1)", &[&ids]).await?;
+        // Without any, a conversation is as empty as a new one; its counter stays.
+        let sql = "UPDATE conversations c
+                   SET last_message_seq = 0, last_message_id = NULL, last_message_at = NULL
+                   WHERE c.id = ANY($1) AND c.last_message_seq > 0
+                     AND NOT EXISTS (SELECT FROM messages m WHERE m.conversation_id = c.id)";
+        execute(&tx, sql, &[&overdue.conversations]).await?;
+        tx.commit().await?;
+        Ok(gone)
+    }
+}
