@@ -34,7 +34,7 @@ pub async fn start(base: &Base<'_>) -> anyhow::Result<listener::Check> {
         client: client.clone(),
         publisher,
         clock: Arc::new(SystemClock),
-        settings: settings::persister(&base.config),
+        settings: settings::persister(base.config),
         health: health.clone(),
         metrics: base.metrics.clone(),
     };
