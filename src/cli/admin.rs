@@ -12,8 +12,10 @@ mod doctor;
 mod explain;
 mod message;
 mod operator;
+mod push;
 mod report;
 mod search;
+mod status;
 mod table;
 mod tail;
 mod user;
@@ -79,12 +81,18 @@ enum Area {
     Dead(dead::Args),
     /// Single messages: look, delete, write as the system.
     Message(message::Args),
+    /// Try whether notifications arrive.
+    Push(push::Args),
+    /// The whole system on one screen, and what is wrong with it; fails when anything is.
+    Status(status::Args),
     /// Events as they happen.
     Tail(tail::Args),
     /// The index that messages are found by.
     Search(search::Args),
     /// What users have reported.
     Report(report::Args),
+    /// Streams, buckets and consumers in NATS: how they differ from what is wanted, and making them so.
+    Topology(super::topology::Args),
     /// People and their conversations.
     User(user::Args),
     /// Compare the log with Postgres, counters with a recount, files with what names them; and repair.
@@ -109,6 +117,9 @@ pub async fn command(args: Args, config: Config) -> anyhow::Result<ExitCode> {
         Area::Restore(args) => backup::restore(args, &operator).await,
         Area::Conversation(args) => conversation::command(args, &operator).await,
         Area::Dead(args) => dead::command(args, &operator).await,
+        Area::Push(args) => push::command(args, &operator).await,
+        Area::Status(args) => status::command(args, &operator).await,
+        Area::Topology(args) => super::topology::for_operator(args, &operator).await,
         Area::Tail(args) => tail::command(args, &operator).await,
         Area::Message(args) => message::command(args, &operator).await,
         Area::Search(args) => search::command(args, &operator).await,

@@ -25,6 +25,17 @@ impl Roles {
         Self(if chosen.is_empty() { Role::value_variants().to_vec() } else { chosen })
     }
 
+    /// What they are called.
+    pub fn names(&self) -> Vec<&'static str> {
+        let name = |role: &Role| match role {
+            Role::Edge => "edge",
+            Role::Persister => "persister",
+            Role::Ingest => "ingest",
+            Role::Push => "push",
+        };
+        self.0.iter().map(name).collect()
+    }
+
     /// Whether this process plays `role`.
     pub fn has(&self, role: Role) -> bool {
         self.0.contains(&role)

@@ -20,6 +20,7 @@ use crate::lifecycle::Lifecycle;
 use crate::store::Store;
 use crate::telemetry::{Metrics, listener};
 
+mod control;
 mod edge;
 mod ingest;
 mod persister;
@@ -127,8 +128,9 @@ async fn start_roles(base: &Base<'_>, roles: &Roles) -> anyhow::Result<Listening
     if !roles.has(Role::Edge) {
         checks.push(reaches_postgres(base.store.clone()));
         let address = config.http.metrics_listen.unwrap_or_else(|| config.http.listen());
-        let address =
-            operators(address, lifecycle, base.metrics.clone(), listener::all(checks)).await?;
+        let ready = listener::all(checks);
+        control::start(base, roles, ready.clone()).await?;
+        let address = operators(address, lifecycle, base.metrics.clone(), ready).await?;
         return Ok(Listening { address });
     }
     let parts = edge::parts(base, listener::all(checks))?;
@@ -136,6 +138,7 @@ async fn start_roles(base: &Base<'_>, roles: &Roles) -> anyhow::Result<Listening
     if let Some(address) = started.sockets {
         tracing::info!(%address, "sockets have a listener of their own");
     }
+    control::start(base, roles, started.ready.clone()).await?;
     if let Some(address) = config.http.metrics_listen {
         operators(address, lifecycle, base.metrics.clone(), started.ready).await?;
     }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use comfy_table::Table;
 
+use super::admin::Operator;
 use super::settings;
 use crate::bus::connect::connect;
 use crate::bus::topology::{self, Applied, Row, Standing};
@@ -25,6 +26,7 @@ enum Action {
     /// Create what is missing and update what differs; never destroys data.
     Apply,
     /// Print what is there and how it differs from what is wanted; non-zero if it does.
+    #[command(visible_alias = "diff")]
     Show,
 }
 
@@ -40,6 +42,19 @@ pub async fn command(args: Args, config: Config) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Action::Show => show(&config.nats).await,
+    }
+}
+
+/// The same by `messaging admin topology`: with `--dry-run` it shows what would be changed, and what is changed is noted.
+pub async fn for_operator(args: Args, operator: &Operator) -> anyhow::Result<ExitCode> {
+    match args.action {
+        Action::Apply if operator.dry_run => show(&operator.config.nats).await,
+        Action::Apply => {
+            let note = operator.audit("topology apply", "NATS");
+            operator.store().await?.note(&note).await?;
+            command(args, operator.config.clone()).await
+        }
+        Action::Show => show(&operator.config.nats).await,
     }
 }
 

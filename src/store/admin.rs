@@ -7,5 +7,6 @@
 pub mod conversations;
 pub mod letters;
 pub mod members;
+pub mod overview;
 pub mod removal;
 pub mod users;

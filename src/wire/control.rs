@@ -13,6 +13,28 @@ pub const DISCONNECT: &str = "disconnect";
 /// Reads anew who is suspended or banned, and closes their connections: no payload, answered with [`Closed`].
 pub const STANDING: &str = "standing";
 
+/// How the process is: no payload, answered with [`ProcessStatus`] by every process, whatever its roles are.
+pub const STATUS: &str = "status";
+
+/// A process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessStatus {
+    /// The machine, or the container.
+    pub host: String,
+    pub pid: u32,
+    pub roles: Vec<String>,
+    pub version: String,
+    /// RFC 3339.
+    pub started_at: String,
+    /// Of clients, open.
+    pub connections: u64,
+    /// It is the one that writes the log into Postgres.
+    pub leads_persister: bool,
+    /// What stands in the way of its being ready; empty when it is.
+    pub not_ready: Vec<String>,
+}
+
 /// About one user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,6 +5,7 @@ mod frame;
 mod letters;
 mod live;
 mod messages;
+mod status;
 
 use serde_json::Value;
 

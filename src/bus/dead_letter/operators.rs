@@ -1,10 +1,13 @@
 //! All dead letters, as operators look at them.
 
+use std::collections::BTreeMap;
+
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use jiff::Timestamp;
 
 use async_nats::jetstream::message::StreamMessage;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 
 use crate::domain::ids::Seq;
 use crate::wire::subjects;
@@ -84,6 +87,22 @@ impl Letters {
             Err(cause) => Err(BusError::unavailable(cause)),
         }
     }
+}
+
+/// How many letters each consumer has.
+///
+/// # Errors
+/// [`BusError::Unavailable`] without an answer.
+pub async fn counts(client: &async_nats::Client) -> Result<BTreeMap<String, u64>, BusError> {
+    let stream = Stream::new(client, "").stream().await?;
+    let mut subjects = stream.info_with_subjects(ALL).await.map_err(BusError::unavailable)?;
+    let mut counts = BTreeMap::new();
+    while let Some(found) = subjects.next().await {
+        let (subject, count) = found.map_err(BusError::unavailable)?;
+        let consumer = subject.split('.').nth(1).unwrap_or_default().to_owned();
+        *counts.entry(consumer).or_default() += count as u64;
+    }
+    Ok(counts)
 }
 
 fn read(message: StreamMessage) -> Result<Letter, BusError> {
