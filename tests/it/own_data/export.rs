@@ -110,7 +110,8 @@ async fn it_has_what_is_ones_own_and_what_one_may_read_among_a_few() {
     let ids = copy.lines["conversations"].iter().map(|c| (id_of(c), c["hasLeft"] == true));
     let mut expected = vec![(direct, false), (community, false), (left, true)];
     let mut ids: Vec<_> = ids.collect();
-    (ids.sort_unstable(), expected.sort_unstable());
+    ids.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(ids, expected);
     assert_eq!(copy.lines["reactions"][0]["emoji"], "👍");
     assert_eq!(copy.lines["receipts"].len(), 2);
