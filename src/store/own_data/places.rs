@@ -81,6 +81,7 @@ pub const PLACES: &[Place] = &[
     other("departures", "user_id", "user_id = $1", "with the last step"),
     place("devices", "user_id", Fate::Row),
     place("exports", "user_id", Fate::Row),
+    stays("held_messages", "sender_id", "a legal hold keeps what was said until it is released"),
     other("media", "owner_id", "owner_id = $1", "the collector erases the bytes, then the row"),
     place("membership_changes", "user_id", Fate::Row),
     stays("message_pins", "pinned_by", "an id alone"),

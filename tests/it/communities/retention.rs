@@ -33,6 +33,8 @@ async fn what_is_past_its_time_leaves_rows_log_pins_and_quotes_and_counts_as_rea
     rest.put(&format!("/conversations/{id}/pins/{name}"), json!({})).await.expect(200);
     other.put(&format!("/messages/{name}/reactions/👍"), json!({})).await.expect(200);
     rest.put(&format!("/messages/{name}"), json!({"content": "first!"})).await.expect(200);
+    // What is quoted is what Postgres has.
+    world.persisted().await;
     let reply = json!({"conversationId": id, "content": "third", "replyToMessageId": first["id"]});
     let third = rest.post("/messages", reply).await.expect(201);
     assert_eq!(third["replyTo"]["content"], "first!");

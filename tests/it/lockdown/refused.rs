@@ -134,7 +134,7 @@ async fn a_right_that_is_taken_away_shows_as_not_ready_with_the_subject_in_the_l
     let nobody = Rest::new(&world.node().url, None);
     nobody.get("//readyz").await.expect(200);
 
-    let right = "\"chat.*.*\", \"signal.*.*\", \"status.*\", \"$KV";
+    let right = "\"chat.*.*\", \"signal.*.*\", \"status.*\", \"answer.control.*\", \"$KV";
     shipped.reload(&[(right, right.trim_start_matches("\"chat.*.*\", "))]).await;
     let message = json!({"conversationId": direct, "content": "Hello"});
     let answer = world.node().rest(&ada).post("/messages", message).await;
