@@ -18,6 +18,8 @@ async fn older_messages_are_brought_up_to_date() {
             edit(&scene, &edited, content).await;
         }
         delete(&scene, &deleted).await;
+        // The node has it.
+        ada.event("messageDeleted").await;
         let back = scene.comes_back(&cursor).await;
         let updates = back.all("messageUpdated");
         assert_eq!(updates.last().expect("an update")["content"], "third", "{source:?}");
@@ -49,6 +51,7 @@ async fn deleted_content_never_comes_back() {
         edit(&scene, &secret, "still the secret").await;
         for message in [&secret, &quoted] {
             delete(&scene, message).await;
+            ada.event("messageDeleted").await;
         }
         let back = scene.comes_back(&cursor).await;
         let text = format!("{:?}", back.frames);
