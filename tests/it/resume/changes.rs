@@ -121,12 +121,17 @@ async fn reactions_to_older_messages_come_and_those_to_newer_ones_come_with_them
         let thumb = json!({"messageId": older["id"], "emoji": "👍"});
         let heart = json!({"messageId": older["id"], "emoji": "❤️"});
         ada.request("addReaction", heart.clone()).await.expect("added");
+        // The node has it, and whoever connects now begins behind it.
+        ada.event("reactionUpdated").await;
         let cursor = scene.ben_leaves().await;
         ada.request("addReaction", thumb).await.expect("added");
         ada.request("removeReaction", heart).await.expect("taken back");
         let newer = ada.say(scene.group, "newer").await;
         let rocket = json!({"messageId": newer["id"], "emoji": "🚀"});
         ada.request("addReaction", rocket).await.expect("added");
+        for _ in 0..3 {
+            ada.event("reactionUpdated").await;
+        }
         let back = scene.comes_back(&cursor).await;
         let reactions = back.all("reactionUpdated");
         let told: Vec<_> = reactions.iter().map(|r| (&r["emoji"], &r["added"])).collect();
