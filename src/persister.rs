@@ -32,6 +32,7 @@ mod follow;
 pub mod media;
 mod prune;
 mod retention;
+mod rounds;
 pub mod search;
 mod sweep;
 pub mod verify;

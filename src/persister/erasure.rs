@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::log::Log;
@@ -31,6 +30,7 @@ use crate::wire::event::{Change, ConversationUpdated, EventKind, ReactionUpdated
 use crate::wire::objects::SharedConversation;
 
 use super::Health;
+use super::rounds::Rounds;
 
 /// Between two looks: an index that is nearly always empty.
 const EVERY: Duration = Duration::from_millis(500);
@@ -40,8 +40,6 @@ const AT_ONCE: u32 = 8;
 const STEPS: usize = 50;
 /// Nodes look every two seconds who is to go, and say goodbye to those who have no connection any more after some five.
 const CLOSING: SignedDuration = SignedDuration::from_secs(12);
-/// Rounds that are left out after failures on end, at most: half a minute.
-const LONGEST_PAUSE: u32 = 60;
 /// Rows and events of a step.
 const PAGE: u32 = 200;
 
@@ -77,34 +75,13 @@ enum Step {
 impl Eraser {
     /// Erases while this process leads, until cancelled.
     pub async fn run(self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut failures, mut left_out) = (0_u32, 0);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            if !self.health.is_leading() {
-                continue;
-            }
-            if left_out > 0 {
-                left_out -= 1;
-                continue;
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                round = self.round() => match round {
-                    Ok(()) => failures = 0,
-                    Err(cause) => {
-                        failures = failures.saturating_add(1);
-                        left_out = 2_u32.saturating_pow(failures).min(LONGEST_PAUSE);
-                        self.metrics.own_data.erasure_failures.inc();
-                        tracing::warn!(%cause, failures, "the erasure of users' data waits");
-                    }
-                },
-            }
-        }
+        let rounds = Rounds {
+            every: EVERY,
+            health: &self.health,
+            failures: &self.metrics.own_data.erasure_failures,
+            meaning: "the erasure of users' data waits",
+        };
+        rounds.while_leading(&stop, || self.round(), || {}).await;
     }
 
     async fn round(&self) -> Result<(), Fault> {

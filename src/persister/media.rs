@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::clock::SharedClock;
@@ -17,6 +16,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 use super::Health;
+use super::rounds::Rounds;
 
 /// How often to look: an index that is empty nearly always.
 const EVERY: Duration = Duration::from_secs(1);
@@ -24,8 +24,6 @@ const EVERY: Duration = Duration::from_secs(1);
 const ROUND: u32 = 100;
 /// What could not be erased is tried again so much later, by whoever leads then.
 const AGAIN: SignedDuration = SignedDuration::from_secs(30);
-/// Rounds that are left out after failures on end, at most: a minute.
-const LONGEST_PAUSE: u32 = 60;
 
 /// The leader's task. One that does not know yet that it was replaced erases what the next one erases too, which is
 /// harmless.
@@ -48,34 +46,13 @@ enum Fault {
 impl Collector {
     /// Collects while this process leads, until cancelled.
     pub async fn run(self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut failures, mut left_out) = (0_u32, 0);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            if !self.health.is_leading() {
-                continue;
-            }
-            if left_out > 0 {
-                left_out -= 1;
-                continue;
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                round = self.round() => match round {
-                    Ok(()) => failures = 0,
-                    Err(cause) => {
-                        failures = failures.saturating_add(1);
-                        left_out = 2_u32.saturating_pow(failures).min(LONGEST_PAUSE);
-                        self.metrics.media.failures.inc();
-                        tracing::warn!(%cause, failures, "files wait to be erased");
-                    }
-                },
-            }
-        }
+        let rounds = Rounds {
+            every: EVERY,
+            health: &self.health,
+            failures: &self.metrics.media.failures,
+            meaning: "files wait to be erased",
+        };
+        rounds.while_leading(&stop, || self.round(), || {}).await;
     }
 
     async fn round(&self) -> Result<(), Fault> {

@@ -8,6 +8,7 @@
 mod announced;
 mod histogram;
 mod ingest;
+mod labels;
 mod media;
 mod own_data;
 mod presence;
@@ -19,7 +20,7 @@ mod tests;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -27,10 +28,13 @@ use prometheus_client::registry::Registry;
 
 pub use histogram::Histogram;
 pub use ingest::Ingest;
+pub use labels::{CodeLabel, PerProtocol, Protocol};
 pub use media::Media;
 pub use own_data::OwnData;
 pub use presence::Presence;
 pub use push::{Push, Sent};
+
+use labels::{ConsumerLabel, ProtocolLabel, RouteLabel, RouteStatusLabel, SourceLabel};
 
 /// From 0.25 ms, below which nothing is visible to a person or a budget, to 10 s, the longest publish retry.
 const LATENCY_BUCKETS: [f64; 18] = [
@@ -42,63 +46,8 @@ const LATENCY_BUCKETS: [f64; 18] = [
 const BATCH_BUCKETS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0];
 
 type IntGauge = Gauge;
-type RealCounter = Counter<u64, AtomicU64>;
-
-/// The socket protocol a connection speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    Native,
-    SocketIo,
-}
-
-/// One metric for each protocol, without a look-up.
-#[derive(Debug, Default)]
-pub struct PerProtocol<M> {
-    native: M,
-    socketio: M,
-}
-
-impl<M> PerProtocol<M> {
-    /// The metric of `protocol`.
-    pub fn of(&self, protocol: Protocol) -> &M {
-        match protocol {
-            Protocol::Native => &self.native,
-            Protocol::SocketIo => &self.socketio,
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ProtocolLabel {
-    protocol: &'static str,
-}
-
-/// Label of metrics by error or close code.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CodeLabel {
-    code: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ConsumerLabel {
-    consumer: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SourceLabel {
-    source: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteLabel {
-    route: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteStatusLabel {
-    route: String,
-    status: u16,
-}
+/// A counter of events.
+pub type RealCounter = Counter<u64, AtomicU64>;
 
 /// Every metric of the process. Share it in an `Arc`.
 #[derive(Debug)]
