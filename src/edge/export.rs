@@ -29,6 +29,7 @@ use build::{Build, Fault, Sources};
 
 pub mod archive;
 pub mod build;
+mod pages;
 
 /// Copies that a node makes at a time: a page of messages each, 16 MB at worst, and a processor that packs.
 const AT_ONCE: usize = 2;

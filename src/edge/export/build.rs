@@ -1,14 +1,14 @@
 //! Making a copy: page after page out of the database, file after file out of the object store, into an archive.
 
 use std::fs::File;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::domain::clock::SharedClock;
 use crate::domain::conversation::ConversationType;
@@ -26,13 +26,12 @@ use crate::wire::own_data::{
 };
 
 use super::archive::{Archive, Packing};
+use super::pages::{self, ROWS};
 
 /// Messages of a page: of 8,000 characters each at most, 16 MB in the worst of all cases, 100 KB in a usual one.
 const MESSAGES: u32 = 500;
 /// Conversations of a page: with 50 participants each at most, 1 MB.
 const CONVERSATIONS: u32 = 50;
-/// Of what is small.
-const ROWS: u32 = 500;
 /// Lines are handed to the archive in pieces of about so many bytes.
 const PIECE: usize = 64 << 10;
 /// How often to tell how far it is.
@@ -79,24 +78,8 @@ pub struct Build {
     beaten: Instant,
 }
 
-const ABOUT: &str = "\
-This archive is a copy of what this messaging service keeps about you.
-
-The files with names ending in .ndjson are text: one JSON object a line.
-
-profile        who you are to others
-conversations  those that you are in as your app shows them, and the ids of those that you have left
-messages       all that you have written, wherever that was; in direct conversations and groups that you are in also
-               what the others wrote. In communities, which anybody may join, only what you wrote: the rest is
-               theirs, and you can read it there.
-scheduled      what you have written to be sent later
-reactions      yours
-receipts       how far you have read and received each conversation
-devices        where you get notifications
-settings       what you want of notifications
-blocks         whom you have blocked
-files          what you have uploaded; the files themselves are in the folder media
-";
+/// What the archive says of itself.
+const ABOUT: &str = include_str!("about.txt");
 
 impl Build {
     /// Begins with an empty file.
@@ -142,11 +125,8 @@ impl Build {
 
     async fn conversations(&mut self) -> Result<(), Fault> {
         self.entry("conversations.ndjson", Packing::Deflated).await?;
-        let mut after = Uuid::nil();
-        loop {
-            let places = self.sources.store.own_places(self.user, after, CONVERSATIONS).await?;
-            let Some(last) = places.last() else { return Ok(()) };
-            after = last.conversation;
+        let mut pages = pin!(pages::places(&self.sources.store, self.user, CONVERSATIONS));
+        while let Some(places) = pages.try_next().await? {
             let own: Vec<_> = places.iter().filter(|p| p.is_in).map(|p| p.conversation).collect();
             for view in self.sources.store.own_views(self.user, &own).await? {
                 self.line(&objects::Conversation::from(view)).await?;
@@ -155,15 +135,13 @@ impl Build {
                 self.line(&LeftLine { id: left.conversation, has_left: true }).await?;
             }
         }
+        Ok(())
     }
 
     async fn messages(&mut self) -> Result<(), Fault> {
         self.entry("messages.ndjson", Packing::Deflated).await?;
-        let mut after = Uuid::nil();
-        loop {
-            let places = self.sources.store.own_places(self.user, after, CONVERSATIONS).await?;
-            let Some(last) = places.last() else { return Ok(()) };
-            after = last.conversation;
+        let mut pages = pin!(pages::places(&self.sources.store, self.user, CONVERSATIONS));
+        while let Some(places) = pages.try_next().await? {
             for place in places {
                 let membership =
                     self.sources.store.membership(place.conversation, self.user).await?;
@@ -177,6 +155,7 @@ impl Build {
                 }
             }
         }
+        Ok(())
     }
 
     /// Everything that the user may read there.
@@ -230,40 +209,35 @@ impl Build {
 
     async fn reactions(&mut self) -> Result<(), Fault> {
         self.entry("reactions.ndjson", Packing::Deflated).await?;
-        let mut after = Uuid::nil();
-        loop {
-            let places = self.sources.store.own_places(self.user, after, CONVERSATIONS).await?;
-            let Some(last) = places.last() else { return Ok(()) };
-            after = last.conversation;
+        let mut pages = pin!(pages::places(&self.sources.store, self.user, CONVERSATIONS));
+        while let Some(places) = pages.try_next().await? {
             for place in places {
-                let mut from = 0;
-                loop {
-                    let (user, conversation) = (self.user, place.conversation);
-                    let page =
-                        self.sources.store.own_reactions(user, conversation, from, ROWS).await?;
-                    let Some(last) = page.last() else { break };
-                    from = last.seq;
-                    for own in page {
-                        self.line(&ReactionLine {
-                            message_id: own.message,
-                            conversation_id: own.conversation,
-                            message_seq: own.message_seq,
-                            emoji: own.emoji,
-                        })
-                        .await?;
-                    }
-                }
+                self.reactions_in(place.conversation).await?;
             }
         }
+        Ok(())
+    }
+
+    async fn reactions_in(&mut self, conversation: ConversationId) -> Result<(), Fault> {
+        let mut pages = pin!(pages::reactions(&self.sources.store, self.user, conversation));
+        while let Some(page) = pages.try_next().await? {
+            for own in page {
+                self.line(&ReactionLine {
+                    message_id: own.message,
+                    conversation_id: own.conversation,
+                    message_seq: own.message_seq,
+                    emoji: own.emoji,
+                })
+                .await?;
+            }
+        }
+        Ok(())
     }
 
     async fn receipts(&mut self) -> Result<(), Fault> {
         self.entry("receipts.ndjson", Packing::Deflated).await?;
-        let mut after = Uuid::nil();
-        loop {
-            let places = self.sources.store.own_places(self.user, after, ROWS).await?;
-            let Some(last) = places.last() else { return Ok(()) };
-            after = last.conversation;
+        let mut pages = pin!(pages::places(&self.sources.store, self.user, ROWS));
+        while let Some(places) = pages.try_next().await? {
             let own: Vec<_> = places.iter().filter(|p| p.is_in).map(|p| p.conversation).collect();
             for marker in self.sources.store.own_markers(self.user, &own).await? {
                 self.line(&ReceiptLine {
@@ -278,6 +252,7 @@ impl Build {
                 .await?;
             }
         }
+        Ok(())
     }
 
     async fn devices(&mut self) -> Result<(), Fault> {
@@ -295,25 +270,20 @@ impl Build {
 
     async fn blocks(&mut self) -> Result<(), Fault> {
         self.entry("blocks.ndjson", Packing::Deflated).await?;
-        let mut after = Uuid::nil();
-        loop {
-            let page = self.sources.store.own_blocks(self.user, after, ROWS).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.user;
+        let mut pages = pin!(pages::blocks(&self.sources.store, self.user));
+        while let Some(page) = pages.try_next().await? {
             for block in page {
                 self.line(&BlockLine { user_id: block.user, created_at: block.since }).await?;
             }
         }
+        Ok(())
     }
 
     /// The files themselves, and then the list of them, which says where each is.
     async fn files(&mut self) -> Result<(), Fault> {
-        let mut after = Uuid::nil();
         let mut lost = Vec::new();
-        loop {
-            let page = self.sources.store.own_files(self.user, after, ROWS).await?;
-            let Some(last) = page.last() else { break };
-            after = last.key;
+        let mut pages = pin!(pages::files(&self.sources.store, self.user));
+        while let Some(page) = pages.try_next().await? {
             for file in page {
                 match self.file(&file).await {
                     Ok(()) => self.export.files += 1,
@@ -326,17 +296,13 @@ impl Build {
             }
         }
         self.entry("files.ndjson", Packing::Deflated).await?;
-        let mut after = Uuid::nil();
-        loop {
-            let page = self.sources.store.own_files(self.user, after, ROWS).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.key;
+        let mut pages = pin!(pages::files(&self.sources.store, self.user));
+        while let Some(page) = pages.try_next().await? {
             for file in page {
                 let path = (!lost.contains(&file.key)).then(|| path_of(&file));
-                let conversation_id = file.conversation.filter(|id| !id.is_nil());
                 self.line(&FileLine {
                     key: file.key,
-                    conversation_id,
+                    conversation_id: file.conversation.filter(|id| !id.is_nil()),
                     file_name: file.name,
                     mime_type: file.mime_type,
                     size: file.size,
@@ -346,6 +312,7 @@ impl Build {
                 .await?;
             }
         }
+        Ok(())
     }
 
     async fn file(&mut self, file: &OwnFile) -> Result<(), Fault> {
