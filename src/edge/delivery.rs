@@ -19,10 +19,12 @@ use crate::bus::signals::Signal;
 use crate::domain::ids::{ConversationId, Seq, UserId};
 use crate::domain::receipt::MAX_FOLLOWED;
 use crate::store::StoreError;
-use crate::store::markers::{Delivered, Delivery};
+use crate::store::markers::{Delivered, Delivery, Return};
 use crate::wire::event::MessageDelivered;
 
 use super::{Edge, signals};
+
+pub mod returned;
 
 /// Markers of one commit. A statement for 500 takes some 10 ms.
 const ROUND: usize = 500;
@@ -51,6 +53,7 @@ pub type Batch = HashMap<(ConversationId, UserId), Seq>;
 pub struct Deliveries {
     waiting: Mutex<HashMap<(ConversationId, UserId), Waiting>>,
     arrived: Notify,
+    returned: returned::Returned,
     unfollowed: Cache<ConversationId, Instant>,
 }
 
@@ -59,6 +62,7 @@ impl Default for Deliveries {
         Self {
             waiting: Mutex::default(),
             arrived: Notify::new(),
+            returned: returned::Returned::default(),
             unfollowed: Cache::new(MAX_UNFOLLOWED),
         }
     }
@@ -82,6 +86,11 @@ impl Deliveries {
         }
         self.arrived.notify_one();
         dropped
+    }
+
+    /// Takes in that a client of `user` has come back with everything up to `seq`, and returns whether that found room.
+    pub fn returned(&self, user_id: UserId, seq: Seq, at: Timestamp) -> bool {
+        self.returned.came(Return { user_id, seq, at })
     }
 
     fn take(&self) -> Vec<Delivery> {

@@ -91,8 +91,10 @@ pub struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    /// For somebody who has everything up to `at`.
+    /// For somebody who has everything up to `at`, which counts as delivered from now on.
     pub fn new(edge: &'a Edge, returning: Returning<'a>, at: Seq) -> Self {
+        let found_room = edge.deliveries.returned(returning.user(), at, edge.clock.now());
+        edge.metrics.deliveries_dropped.inc_by(u64::from(!found_room));
         Self { edge, returning, at, joined: HashMap::new(), checked: at }
     }
 

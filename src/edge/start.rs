@@ -258,6 +258,7 @@ impl Work {
         lifecycle.spawn_critical("arrivals", self.loader.run(last.clone()));
         lifecycle.spawn_critical("read markers", self.committer.run(last.clone()));
         lifecycle.spawn_critical("deliveries", delivery::commit(edge.clone(), last.clone()));
+        lifecycle.spawn_critical("returns", delivery::returned::commit(edge.clone(), last.clone()));
         let soft = &lifecycle.soft;
         lifecycle.spawn_critical("presence", self.keeper.run(soft.clone()));
         lifecycle.spawn_critical("announcer", announcer::run(edge.clone(), soft.clone()));

@@ -173,7 +173,81 @@ SELECT i.n, i.too_many, COALESCE(told.senders, '{}') AS senders
 FROM items i LEFT JOIN moved USING (n) LEFT JOIN told USING (n)
 WHERE i.too_many OR moved.n IS NOT NULL";
 
+/// "A device of this person has come back with everything up to here."
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Return {
+    pub user_id: UserId,
+    pub seq: Seq,
+    pub at: Timestamp,
+}
+
+/// Messages behind a marker that are looked through for their senders.
+const SENDERS_OF: i64 = 200;
+
+/// Moves the markers that stand behind a message which their user has come back with. Those who have read it, wrote it
+/// themselves, or came later have nothing to prove. The lock order is the persister's.
+const MARK_RETURNED: &str = "
+WITH items AS (
+    SELECT * FROM UNNEST($1::uuid[], $2::bigint[], $3::timestamptz[]) AS t(user_id, seq, at)
+), locked AS MATERIALIZED (
+    SELECT p.conversation_id, p.user_id, p.delivered_seq AS before,
+           LEAST(i.seq, c.last_message_seq) AS seq, i.at
+    FROM items i
+    JOIN conversation_participants p USING (user_id)
+    JOIN conversations c ON c.id = p.conversation_id
+    WHERE c.participant_count <= $4
+      AND GREATEST(p.delivered_seq, p.last_read_seq, p.joined_seq) < LEAST(i.seq, c.last_message_seq)
+    ORDER BY p.conversation_id, p.user_id
+    FOR NO KEY UPDATE OF p
+), moved AS (
+    UPDATE conversation_participants p SET delivered_seq = l.seq, delivered_at = l.at
+    FROM locked l
+    WHERE p.conversation_id = l.conversation_id AND p.user_id = l.user_id AND p.delivered_seq < l.seq
+    RETURNING l.*
+)
+SELECT moved.conversation_id, moved.user_id, moved.seq, moved.at, ARRAY(
+    SELECT DISTINCT s.sender_id FROM (
+        SELECT m.sender_id FROM messages m
+        WHERE m.conversation_id = moved.conversation_id AND m.seq > moved.before AND m.seq <= moved.seq
+        ORDER BY m.seq DESC LIMIT $5) AS s
+    JOIN conversation_participants p
+      ON p.conversation_id = moved.conversation_id AND p.user_id = s.sender_id
+    WHERE s.sender_id <> moved.user_id) AS senders
+FROM moved";
+
 impl Store {
+    /// Moves the delivery markers of those who have come back, in one statement, and says which have moved, with those
+    /// whose messages they passed. Conversations of more than `max` participants are left alone.
+    ///
+    /// # Errors
+    /// As every statement; nothing has moved then.
+    pub async fn mark_returned(
+        &self,
+        items: &[Return],
+        max: u32,
+    ) -> Result<Vec<(Delivery, Vec<UserId>)>, StoreError> {
+        let users: Vec<Uuid> = items.iter().map(|one| one.user_id).collect();
+        let seqs: Vec<i64> = items.iter().map(|one| signed(one.seq)).collect();
+        let times: Vec<Timestamp> = items.iter().map(|one| one.at).collect();
+        let max = i32::try_from(max).unwrap_or(i32::MAX);
+        self.within(async {
+            let client = self.client().await?;
+            let params: [&(dyn ToSql + Sync); 5] = [&users, &seqs, &times, &max, &SENDERS_OF];
+            let moved = |row: &Row| {
+                let delivery = Delivery {
+                    conversation_id: row.try_get("conversation_id")?,
+                    user_id: row.try_get("user_id")?,
+                    seq: unsigned(row, "seq")?,
+                    at: row.try_get("at")?,
+                    senders: Vec::new(),
+                };
+                Ok((delivery, row.try_get("senders")?))
+            };
+            rows(&client, MARK_RETURNED, &params).await?.iter().map(moved).collect()
+        })
+        .await
+    }
+
     /// Moves delivery markers, in one statement for the whole batch, and answers in the order of `items`. Each person
     /// may be named once for a conversation. Conversations of more than `max` participants are left alone.
     pub async fn mark_delivered(

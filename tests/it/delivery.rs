@@ -269,6 +269,34 @@ async fn what_is_replayed_to_somebody_who_comes_back_is_proven_like_anything_els
 }
 
 #[tokio::test]
+async fn whoever_comes_back_has_what_their_connection_did_not_live_to_prove() {
+    let mut world = World::start_with(UNPACED).await;
+    world.add_node(UNPACED).await;
+    let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
+    let rest = world.node().rest(&ada);
+    let conversation = open_direct(&rest, &bayo).await;
+    let mut sender = world.node().ws(&ada).await;
+    // It does not read, so its library answers nothing.
+    let mut phone = Raw::native(&world.node().url, &bayo.token).await;
+    dealt_with(&mut phone, &mut sender, conversation).await;
+    let seen = sender.say(conversation, "seen").await;
+    let missed = sender.say(conversation, "missed").await;
+    drop(phone);
+    let (epoch, _) = sender.connected["cursor"]
+        .as_str()
+        .and_then(|cursor| cursor.rsplit_once('.'))
+        .expect("a cursor");
+    let cursor = format!("{epoch}.{}", seen["seq"]);
+    let back = world.nodes()[1].rest(&bayo);
+    let told = back.get(&format!("/sync?cursor={cursor}")).await.expect(200);
+    assert_eq!(told["events"][0]["data"]["id"], missed["id"], "{told}");
+    let event = delivered(&mut sender, &seen).await;
+    assert_eq!((&event["userId"], &event["seq"]), (&json!(bayo.id), &seen["seq"]));
+    assert_eq!(users(&receipts(&rest, &seen).await, "deliveredTo"), [bayo.id]);
+    assert!(users(&receipts(&rest, &missed).await, "deliveredTo").is_empty());
+}
+
+#[tokio::test]
 async fn receipts_are_for_participants_and_name_only_those_who_were_there() {
     let world = World::start_with(UNPACED).await;
     let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));

@@ -96,6 +96,11 @@ impl Proof {
         Some(payload)
     }
 
+    /// Is a ping under way? A client may answer only the last of several (RFC 6455, 5.5.3), so no other may follow it.
+    pub fn is_asking(&self) -> bool {
+        self.open.as_deref().is_some_and(|open| open.asked.is_some())
+    }
+
     /// Waits until [`Proof::ping`] has something to ask; for ever while it has not.
     pub async fn due(&mut self) {
         match self.open.as_deref_mut().and_then(|open| open.due.as_mut()) {
@@ -150,13 +155,16 @@ mod tests {
         assert!(proof.pong(&7_u64.to_be_bytes(), now).is_none(), "nobody has asked");
         proof.written(&message(7, OTHER), OWN, &deliveries, now);
         assert!(proof.pong(&7_u64.to_be_bytes(), now).is_none(), "written is not asked");
+        assert!(!proof.is_asking());
         let ping = proof.ping(now).expect("at once after a quiet time");
+        assert!(proof.is_asking());
         proof.written(&message(8, OTHER), OWN, &deliveries, now);
         for forged in [&b""[..], b"7", &8_u64.to_be_bytes(), &6_u64.to_be_bytes()] {
             assert!(proof.pong(forged, now).is_none(), "{forged:?}");
         }
         assert_eq!(places(proof.pong(&ping, now)), Some(vec![7]));
         assert!(proof.pong(&ping, now).is_none(), "once");
+        assert!(!proof.is_asking());
         assert!(proof.ping(now).is_none(), "once a second");
         proof.due().await;
         assert_eq!(Instant::now() - now, EVERY);

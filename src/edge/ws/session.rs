@@ -193,6 +193,8 @@ impl Session {
 
     async fn beat(&self, socket: &mut WebSocket) -> bool {
         let ping = match self.connection.protocol {
+            // What is asked already is a sign of life as well.
+            Protocol::Native if self.proof.is_asking() => return true,
             Protocol::Native => Message::Ping(Bytes::new()),
             Protocol::SocketIo => Message::Text(socketio::PING.into()),
         };
