@@ -7,6 +7,7 @@
 //! *Invariant:* every task is spawned here, so that none dies unseen and all are waited for.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -32,6 +33,8 @@ pub struct Lifecycle {
     /// Leave now.
     pub hard: CancellationToken,
     tasks: TaskTracker,
+    /// How many of each name are running.
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
     failure: Arc<Mutex<Option<String>>>,
     hard_deadline: Duration,
 }
@@ -57,6 +60,7 @@ impl Lifecycle {
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            running: Arc::default(),
             failure: Arc::default(),
             hard_deadline,
         }
@@ -69,8 +73,10 @@ impl Lifecycle {
         F: Future<Output: Outcome> + Send + 'static,
     {
         let lifecycle = self.clone();
+        let running = self.running(name);
         self.tasks.spawn(async move {
             let ended = AssertUnwindSafe(future).catch_unwind().await;
+            drop(running);
             match describe(ended) {
                 Some(reason) => lifecycle.fail(&format!("{name} failed: {reason}")),
                 None if !lifecycle.soft.is_cancelled() => {
@@ -86,11 +92,18 @@ impl Lifecycle {
     where
         F: Future<Output: Outcome> + Send + 'static,
     {
+        let running = self.running(name);
         self.tasks.spawn(async move {
+            let _running = running;
             if let Some(reason) = describe(AssertUnwindSafe(future).catch_unwind().await) {
                 tracing::error!(task = name, %reason, "task failed");
             }
         });
+    }
+
+    fn running(&self, name: &'static str) -> Running {
+        *self.running.lock().entry(name).or_default() += 1;
+        Running(self.running.clone(), name)
     }
 
     /// Stops softly because of an error; the exit code will say so. The first reason is kept.
@@ -98,6 +111,13 @@ impl Lifecycle {
         tracing::error!(reason, "stopping");
         self.failure.lock().get_or_insert_with(|| reason.to_owned());
         self.soft.cancel();
+    }
+
+    /// The tasks that are running, for people.
+    fn names(&self) -> String {
+        let running = self.running.lock();
+        let each = running.iter().map(|(name, count)| format!("{name} ({count})"));
+        each.collect::<Vec<_>>().join(", ")
     }
 
     /// Waits for the soft stop and then for every task, until the hard stop at the latest.
@@ -113,10 +133,12 @@ impl Lifecycle {
             () = tokio::time::sleep(self.hard_deadline) => false,
         };
         if !finished {
+            let late = self.names();
             self.hard.cancel();
             let in_time = tokio::time::timeout(AFTER_HARD_STOP, self.tasks.wait()).await.is_ok();
             tracing::warn!(
-                left = self.tasks.len(),
+                late,
+                left = self.names(),
                 in_time,
                 "stopped before everything had finished"
             );
@@ -124,6 +146,21 @@ impl Lifecycle {
         match (self.failure.lock().is_none(), finished) {
             (true, true) => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Counts a task while it runs.
+struct Running(Arc<Mutex<BTreeMap<&'static str, usize>>>, &'static str);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut running = self.0.lock();
+        if let Some(count) = running.get_mut(self.1) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(self.1);
+            }
         }
     }
 }
@@ -227,7 +264,9 @@ mod tests {
         let lifecycle = lifecycle();
         let hard = lifecycle.hard.clone();
         lifecycle.spawn("stubborn", async move { hard.cancelled().await });
+        assert_eq!(lifecycle.names(), "stubborn (1)");
         lifecycle.soft.cancel();
         assert_eq!(lifecycle.run_until_stopped().await, ExitCode::FAILURE);
+        assert_eq!(lifecycle.names(), "");
     }
 }
