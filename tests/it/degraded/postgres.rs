@@ -3,19 +3,19 @@
 use super::*;
 use crate::harness::proxy::{Mode, Proxy};
 
-/// Both reach Postgres through the proxy.
-async fn behind_a_proxy() -> (Scene, Proxy) {
+/// Both reach Postgres through the proxy, which stands in front so that it ends after them.
+async fn behind_a_proxy() -> (Proxy, Scene) {
     let world = World::without_nodes().await;
     let (proxy, url) = world.database.proxy().await;
     let settings = [("POSTGRES_URL", url.as_str()), ("MESSAGING_POSTGRES_STATEMENT_TIMEOUT", "1s")];
-    (scene(world, &settings).await, proxy)
+    (proxy, scene(world, &settings).await)
 }
 
 #[tokio::test]
 async fn a_slow_postgres_slows_no_chat() {
     const LATE: Duration = Duration::from_millis(200);
     const COUNT: usize = 30;
-    let (scene, proxy) = behind_a_proxy().await;
+    let (proxy, scene) = behind_a_proxy().await;
     let (mut ada, mut ben) =
         (scene.world.nodes()[0].ws(&scene.ada).await, scene.world.nodes()[1].ws(&scene.ben).await);
     ada.say(scene.direct, "first").await;
@@ -38,7 +38,7 @@ async fn a_slow_postgres_slows_no_chat() {
 
 #[tokio::test]
 async fn a_postgres_that_hangs_is_given_up_in_time_while_chat_goes_on() {
-    let (scene, proxy) = behind_a_proxy().await;
+    let (proxy, scene) = behind_a_proxy().await;
     let (mut ada, mut ben) =
         (scene.world.nodes()[0].ws(&scene.ada).await, scene.world.nodes()[1].ws(&scene.ben).await);
     ada.say(scene.direct, "first").await;

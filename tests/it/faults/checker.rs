@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::record::{At, Device, Entry, Message, Reactions, Row, Truth};
+use super::record::{At, Device, Entry, File, Message, Reactions, Row, Truth};
 use members::Members;
 
 /// Everything that is to be compared.
@@ -38,6 +38,7 @@ pub fn check(case: &Case) -> Vec<String> {
     index.deleted_is_nowhere(&mut objections);
     index.counters_are_dense(&mut objections);
     index.edges_show_the_table(&mut objections);
+    index.files_are_their_messages(&mut objections);
     markers::check(&index, &mut objections);
     pushes::check(&index, &mut objections);
     for device in &case.devices {
@@ -132,6 +133,23 @@ impl<'a> Index<'a> {
             let id = entry.data["id"].as_str().unwrap_or_default();
             if let Some(first) = ids.insert(id, entry.seq) {
                 objections.push(format!("the log has {id} at {first} and {}", entry.seq));
+            }
+        }
+    }
+
+    /// Whoever may read a message may have its file, and nobody has it when the message is gone.
+    fn files_are_their_messages(&self, objections: &mut Vec<String>) {
+        for file in &self.case.truth.files {
+            let File { seq, edge, status, .. } = file;
+            if file.deleted && ![403, 404, 410].contains(status) {
+                objections.push(format!(
+                    "edge {edge} answers {status} for the file of the deleted seq {seq}"
+                ));
+            }
+            if !file.deleted && (*status != 200 || !file.whole) {
+                let what =
+                    if *status == 200 { "something else".to_owned() } else { status.to_string() };
+                objections.push(format!("edge {edge} answers {what} for the file of seq {seq}"));
             }
         }
     }

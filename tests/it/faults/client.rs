@@ -3,6 +3,7 @@
 //!
 //! Its decisions follow from the seed; what it goes through is noted for the checker.
 
+mod files;
 mod ops;
 mod rest;
 mod session;

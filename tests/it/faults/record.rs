@@ -25,10 +25,27 @@ pub struct Device {
     pub unsure: BTreeSet<String>,
     /// Messages whose deletion was acknowledged.
     pub deleted: BTreeSet<Uuid>,
+    /// Files that were taken, for a message each.
+    pub uploads: Vec<Upload>,
     /// Acknowledged reads: conversation and place.
     pub read: Vec<(Uuid, u64)>,
     /// What the client itself found to be against the protocol.
     pub complaints: Vec<String>,
+}
+
+/// A file that an edge has taken.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// The `clientMessageId` of the message that is to name it.
+    pub name: String,
+    pub conversation: Uuid,
+    /// Where it is, from the service's own address on.
+    pub url: String,
+}
+
+/// What is in the file of a message: more than a packet, and nobody else's.
+pub fn content_of(name: &str) -> String {
+    format!("{name} has notes\n").repeat(2_000)
 }
 
 /// An acknowledged send.
@@ -195,6 +212,31 @@ pub struct Truth {
     pub phones: Vec<Phone>,
     /// In the order of their coming.
     pub pushes: Vec<Push>,
+    pub files: Vec<File>,
+    /// Delivered markers that did not come to where their users are.
+    pub undelivered: Vec<Undelivered>,
+}
+
+/// The file of a message, fetched by a participant when all was over.
+#[derive(Debug, Clone)]
+pub struct File {
+    pub seq: u64,
+    pub edge: usize,
+    /// Its message was deleted, or has vanished.
+    pub deleted: bool,
+    pub status: u16,
+    /// It is what was uploaded, to the last byte.
+    pub whole: bool,
+}
+
+/// A delivered marker that stays behind what a user's devices have received.
+#[derive(Debug, Clone)]
+pub struct Undelivered {
+    pub conversation: Uuid,
+    pub user: Uuid,
+    pub marker: u64,
+    /// Where the devices are.
+    pub place: u64,
 }
 
 /// Something that is registered for notifications.

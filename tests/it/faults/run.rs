@@ -19,7 +19,7 @@ use super::leaks;
 use super::link::Protocol;
 use super::plan::{Shape, Step, plan, rolling};
 use super::pushes;
-use super::record::{Device, now};
+use super::record::{Device, Undelivered, now};
 use super::stage::Stage;
 use super::truth;
 use crate::harness::User;
@@ -103,7 +103,8 @@ async fn carry_out(steps: Vec<Step>, seed: u64, mut random: StdRng, shape: &Shap
     let stall = Arc::new(AtomicUsize::new(0));
     let watching = tokio::spawn(watch_itself(stall.clone()));
     storm(&mut stage, &steps).await;
-    objections.extend(end(&stage, &users, &cast, &orders, &clients).await);
+    let (unfinished, undelivered) = end(&stage, &users, &cast, &orders, &clients).await;
+    objections.extend(unfinished);
     orders.send_replace(Order::Stop);
     watching.abort();
     let count = |what: fn(&Status) -> &AtomicUsize| -> usize {
@@ -122,6 +123,8 @@ async fn carry_out(steps: Vec<Step>, seed: u64, mut random: StdRng, shape: &Shap
     let mut truth = truth::read(&stage, &everybody).await;
     truth.pushes = pushes::read(&stage).await;
     truth.phones = phones;
+    truth.undelivered = undelivered;
+    truth.files = truth::files(&stage, &truth, &everybody, &devices).await;
     let case = Case { devices, truth, began };
     objections.extend(check(&case));
     for actor in stage.actors() {
@@ -248,7 +251,7 @@ async fn end(
     cast: &Cast,
     orders: &watch::Sender<Order>,
     clients: &[Cased],
-) -> Vec<String> {
+) -> (Vec<String>, Vec<Undelivered>) {
     let mut objections = Vec::new();
     objections.extend(stage.ready(HEALED).await.err());
     orders.send_replace(Order::Finish);
@@ -280,8 +283,7 @@ async fn end(
     let places = Arc::new(places);
     orders.send_replace(Order::Until(places.clone()));
     objections.extend(all_idle(clients, "not at the end").await);
-    objections.extend(truth::delivered(stage, &places).await.err());
-    objections
+    (objections, truth::undelivered(stage, &places).await)
 }
 
 async fn all_idle(clients: &[Cased], what: &str) -> Option<String> {

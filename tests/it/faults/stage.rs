@@ -16,6 +16,7 @@ use crate::harness::fcm::FakeFcm;
 use crate::harness::flow::UNPACED;
 use crate::harness::postgres::{Database, Postgres};
 use crate::harness::proxy::{Mode, Proxy, Upstream};
+use crate::harness::tools;
 use crate::harness::world::SECRET;
 
 /// A process with its own ways to the servers.
@@ -38,6 +39,8 @@ pub struct Stage {
     pub database: Database,
     /// How long a fault lasts at the most.
     longest: Duration,
+    /// Where files are kept, for all processes.
+    files: String,
 }
 
 /// One for all runs of this process: making one takes seconds.
@@ -61,6 +64,7 @@ impl Stage {
             servers,
             database,
             longest: shape.longest,
+            files: format!("file://{}", tools::folder("faults-media").display()),
         };
         for (at, port) in ports.into_iter().enumerate() {
             if at < shape.edges {
@@ -110,6 +114,8 @@ impl Stage {
             ("MESSAGING_PERSISTER_BATCH_SIZE", [5, 2_000][random.random_range(0..2)].to_string()),
             ("MESSAGING_LOG", "info,refinery_core=warn".to_owned()),
             ("MESSAGING_LOG_FORMAT", "json".to_owned()),
+            ("MESSAGING_MEDIA_URL", self.files.clone()),
+            ("MESSAGING_MEDIA_SPOOL", tools::folder("faults-spool").display().to_string()),
             ("MESSAGING_DRAIN_WINDOW", "500ms".to_owned()),
             ("MESSAGING_HARD_DEADLINE", "10s".to_owned()),
             ("MESSAGING_PUSH_GRACE", "1s".to_owned()),

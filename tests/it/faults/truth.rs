@@ -7,7 +7,7 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use futures_util::StreamExt as _;
 use uuid::Uuid;
 
-use super::record::{Entry, Message, Row, Seat, Truth};
+use super::record::{Device, Entry, File, Message, Row, Seat, Truth, Undelivered, content_of};
 use super::run::awaited;
 use super::stage::Stage;
 use crate::harness::flow;
@@ -55,6 +55,8 @@ pub async fn read(stage: &Stage, users: &[User]) -> Truth {
         histories: Vec::new(),
         phones: Vec::new(),
         pushes: Vec::new(),
+        undelivered: Vec::new(),
+        files: Vec::new(),
     };
     let conversations: Vec<Uuid> = truth.counters.keys().copied().collect();
     for edge in 0..stage.edges.len() {
@@ -152,11 +154,11 @@ pub async fn participants(stage: &Stage) -> Vec<(Uuid, Uuid)> {
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// Waits until everyone's delivered marker stands where everyone is.
-pub async fn delivered(
+/// Waits until everyone's delivered marker stands where everyone is; those that do not come there.
+pub async fn undelivered(
     stage: &Stage,
     places: &BTreeMap<Uuid, Vec<(Uuid, u64)>>,
-) -> Result<(), String> {
+) -> Vec<Undelivered> {
     let sql = "SELECT conversation_id, user_id, GREATEST(delivered_seq, last_read_seq)
                FROM conversation_participants";
     let database = stage.database.client().await;
@@ -164,16 +166,44 @@ pub async fn delivered(
     let there = awaited("delivered", PATIENCE, async || {
         behind.clear();
         for row in database.query(sql, &[]).await.ok()? {
-            let (conversation, user, marker): (Uuid, Uuid, i64) =
-                (row.get(0), row.get(1), row.get(2));
+            let (conversation, user): (Uuid, Uuid) = (row.get(0), row.get(1));
+            let marker = u64::try_from(row.get::<_, i64>(2)).expect("positive");
             let own = places.get(&user).into_iter().flatten();
             let place = own.filter(|(other, _)| *other == conversation).map(|(_, seq)| *seq).next();
-            if place.is_some_and(|place| marker < i64::try_from(place).unwrap_or(i64::MAX)) {
-                behind.push(format!("{user} in {conversation} at {marker} of {place:?}"));
+            if let Some(place) = place.filter(|place| marker < *place) {
+                behind.push(Undelivered { conversation, user, marker, place });
             }
         }
         behind.is_empty().then_some(())
     });
-    let there = there.await;
-    there.map_err(|_| format!("delivered markers stay behind: {}", behind.join(", ")))
+    let _ = there.await;
+    behind
+}
+
+/// What has become of the files that messages name.
+pub async fn files(stage: &Stage, truth: &Truth, users: &[User], devices: &[Device]) -> Vec<File> {
+    let http = reqwest::Client::new();
+    let mut files = Vec::new();
+    for upload in devices.iter().flat_map(|device| &device.uploads) {
+        let named = |row: &&Row| row.name.as_ref() == Some(&upload.name);
+        let Some(row) = truth.rows.iter().find(named) else { continue };
+        let is_in = |user: &&User| {
+            truth.seats.iter().any(|s| (s.conversation, s.user) == (upload.conversation, user.id))
+        };
+        let user = users.iter().find(is_in).expect("somebody is in it");
+        let edge = files.len() % stage.edges.len();
+        let url = format!("{}{}", stage.edges[edge].actor.url(), upload.url);
+        let mut last = (0, false);
+        // What is deleted goes a moment later.
+        let _ = awaited("as it should be", SETTLED, async || {
+            let answer = http.get(&url).bearer_auth(&user.token).send().await.ok()?;
+            let status = answer.status().as_u16();
+            last = (status, answer.text().await.ok()? == content_of(&upload.name));
+            (row.deleted != (status == 200)).then_some(())
+        })
+        .await;
+        let (status, whole) = last;
+        files.push(File { seq: row.seq, edge, deleted: row.deleted, status, whole });
+    }
+    files
 }

@@ -281,7 +281,7 @@ fn lost(index: &Index<'_>, device: &Device, row: &Row, stored: At, what: &str) -
 }
 
 /// Where the device was when something was stored, and what it did next.
-fn whereabouts(index: &Index<'_>, device: &Device, seq: u64, stored: At) -> String {
+pub fn whereabouts(index: &Index<'_>, device: &Device, seq: u64, stored: At) -> String {
     let connections = |notes: &[Note]| -> Vec<(At, String)> {
         notes.iter().filter_map(|note| Some((note.at, moved(&note.what)?))).collect()
     };

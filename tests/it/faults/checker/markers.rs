@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::Index;
-use crate::faults::record::{Event, Seat, What};
+use super::{Index, devices};
+use crate::faults::record::{Device, Event, Seat, Undelivered, What};
 
 pub fn check(index: &Index<'_>, objections: &mut Vec<String>) {
     seats_are_the_logs(index, objections);
+    for one in &index.case.truth.undelivered {
+        objections.push(undelivered(index, one));
+    }
     for seat in &index.case.truth.seats {
         let Some(joined) = index.members.since(seat.conversation, seat.user) else { continue };
         read(index, seat, joined, objections);
@@ -84,6 +87,30 @@ fn delivered(index: &Index<'_>, seat: &Seat, objections: &mut Vec<String>) {
             seat.delivered_seq
         ));
     }
+}
+
+fn undelivered(index: &Index<'_>, one: &Undelivered) -> String {
+    let devices = index.case.devices.iter().filter(|device| device.user == one.user);
+    let stored = index.rows.get(&one.place).map_or(index.case.began, |(_, at)| *at);
+    let came = |device: &Device| {
+        let note = device.notes.iter().find(|note| match &note.what {
+            What::Event { event: Event::New(message), .. } => message.seq == one.place,
+            What::Fetched { messages, .. } => messages.iter().any(|m| m.seq == one.place),
+            _ => false,
+        });
+        note.map_or("never".to_owned(), |note| index.time(note.at))
+    };
+    let devices = devices.map(|device| {
+        let whereabouts = devices::whereabouts(index, device, one.place, stored);
+        format!("{} got that at {}; {whereabouts}", device.name, came(device))
+    });
+    format!(
+        "{} counts as delivered up to {} of {}: {}",
+        one.conversation,
+        one.marker,
+        one.place,
+        devices.collect::<Vec<_>>().join("; ")
+    )
 }
 
 fn name_of(index: &Index<'_>, user: Uuid) -> String {

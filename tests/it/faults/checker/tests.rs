@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::faults::record::{Accepted, Allowed, Event, Note, Seat, What};
+use crate::faults::record::{Accepted, Allowed, Event, File, Note, Seat, Undelivered, What};
 
 const GROUP: Uuid = Uuid::from_u128(100);
 const ADA: Uuid = Uuid::from_u128(1);
@@ -89,6 +89,8 @@ fn good() -> Case {
         histories: vec![(1, GROUP, (11..=13).map(message).collect())],
         phones: pushes::phones(),
         pushes: pushes::all(),
+        undelivered: Vec::new(),
+        files: vec![File { seq: 12, edge: 1, deleted: false, status: 200, whole: true }],
     };
     Case { devices: vec![ada, device("Ben's phone", BEN)], truth, began: 0 }
 }
@@ -341,4 +343,26 @@ fn a_participant_of_whom_the_log_was_not_told_is_objected_to() {
 fn counters_and_histories_that_differ_are_objected_to() {
     objects(|case| case.truth.rows[1].counter = 3, &["seq 12 counts as 3, not 2"]);
     objects(|case| drop(case.truth.histories[0].2.remove(1)), &["edge 1 shows 2 messages"]);
+}
+
+#[test]
+fn a_file_that_is_gone_changed_or_outlives_its_message_is_objected_to() {
+    let with = |status, whole, deleted| {
+        move |case: &mut Case| {
+            case.truth.files[0] = File { seq: 12, edge: 1, deleted, status, whole };
+        }
+    };
+    objects(with(404, false, false), &["edge 1 answers 404 for the file of seq 12"]);
+    objects(with(200, false, false), &["edge 1 answers something else for the file of seq 12"]);
+    objects(with(200, true, true), &["edge 1 answers 200 for the file of the deleted seq 12"]);
+    objects(with(404, false, true), &[]);
+}
+
+#[test]
+fn a_delivered_marker_that_stays_behind_is_objected_to_with_where_its_devices_were() {
+    let behind = Undelivered { conversation: GROUP, user: BEN, marker: 11, place: 12 };
+    objects(
+        |case| case.truth.undelivered.push(behind),
+        &["counts as delivered up to 11 of 12: Ben's phone got that at +0.012 s; stored at"],
+    );
 }

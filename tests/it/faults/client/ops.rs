@@ -23,12 +23,34 @@ pub struct Pending {
 
 #[derive(Debug, Clone)]
 pub enum Op {
-    Send { conversation: Uuid, name: String, content: String, ttl: Option<u32> },
-    Edit { id: Uuid, content: String },
-    Delete { id: Uuid },
-    React { id: Uuid, emoji: &'static str, add: bool },
-    Read { conversation: Uuid, id: Uuid, seq: u64 },
-    Typing { conversation: Uuid },
+    /// `file` is what a message says of the file that it names.
+    Send {
+        conversation: Uuid,
+        name: String,
+        content: String,
+        ttl: Option<u32>,
+        file: Option<Value>,
+    },
+    Edit {
+        id: Uuid,
+        content: String,
+    },
+    Delete {
+        id: Uuid,
+    },
+    React {
+        id: Uuid,
+        emoji: &'static str,
+        add: bool,
+    },
+    Read {
+        conversation: Uuid,
+        id: Uuid,
+        seq: u64,
+    },
+    Typing {
+        conversation: Uuid,
+    },
 }
 
 /// How many requests a client has on the way.
@@ -51,10 +73,11 @@ impl Pending {
     /// The operation and its data.
     pub fn request(&self) -> (&'static str, Value) {
         match &self.op {
-            Op::Send { conversation, name, content, ttl } => (
+            Op::Send { conversation, name, content, ttl, file } => (
                 "sendMessage",
                 json!({"conversationId": conversation, "content": content,
-                    "clientMessageId": name, "attempt": self.attempt, "ttlSeconds": ttl}),
+                    "clientMessageId": name, "attempt": self.attempt, "ttlSeconds": ttl,
+                    "type": if file.is_some() { "file" } else { "text" }, "metadata": file}),
             ),
             Op::Edit { id, content } => {
                 ("editMessage", json!({"messageId": id, "content": content}))
@@ -81,7 +104,8 @@ impl Client {
             return;
         }
         let op = match self.random.random_range(0..100) {
-            0..55 => self.new_send(),
+            0..50 => self.new_send(),
+            50..55 => return self.send_file(),
             55..60 => return self.send_by_rest(),
             60..63 => return self.repeat(),
             63..73 => self.change_own(false),
@@ -106,12 +130,12 @@ impl Client {
     }
 
     /// A message that nobody else writes. Some vanish by themselves.
-    fn new_send(&mut self) -> Option<Op> {
+    pub(super) fn new_send(&mut self) -> Option<Op> {
         let conversation = self.some_conversation()?.id;
         self.next_name += 1;
         let name = format!("{}-{}", self.record.name, self.next_name);
         let ttl = self.random.random_bool(0.06).then(|| self.random.random_range(1..4));
-        Some(Op::Send { conversation, content: format!("this is {name}"), name, ttl })
+        Some(Op::Send { conversation, content: format!("this is {name}"), name, ttl, file: None })
     }
 
     fn send_by_rest(&mut self) {

@@ -15,14 +15,14 @@ use crate::faults::record::{Accepted, Allowed, At, Message, What, now};
 /// The longest that a client waits for an answer: a publish is tried for 10 s.
 const PATIENCE: Duration = Duration::from_secs(14);
 /// Calls beside each other.
-const MAX_CALLS: usize = 3;
+pub const MAX_CALLS: usize = 3;
 
 /// Calls of one user.
 #[derive(Clone)]
 pub struct Http(reqwest::Client);
 
 /// An answer: the status and the body.
-type Answer = (u16, Value);
+pub type Answer = (u16, Value);
 
 /// What a call was for, and what came of it.
 pub enum Called {
@@ -30,6 +30,7 @@ pub enum Called {
     Repeated(Accepted, Option<Answer>),
     Loaded(Need, At, Option<Vec<(Uuid, Vec<Message>)>>),
     Members(Option<Answer>),
+    Uploaded(Op, Option<Answer>),
 }
 
 impl Http {
@@ -51,6 +52,20 @@ impl Http {
         if let Some(body) = body {
             request = request.json(body);
         }
+        let response = request.send().await.ok()?;
+        let status = response.status().as_u16();
+        Some((status, response.json().await.ok()?))
+    }
+
+    /// The same with a body that is not JSON.
+    pub async fn upload(
+        &self,
+        url: &str,
+        token: &str,
+        kind: String,
+        body: Vec<u8>,
+    ) -> Option<Answer> {
+        let request = self.0.post(url).bearer_auth(token).header("content-type", kind).body(body);
         let response = request.send().await.ok()?;
         let status = response.status().as_u16();
         Some((status, response.json().await.ok()?))
@@ -206,6 +221,7 @@ impl Client {
                     self.loaded(need, since, found);
                 }
             }
+            Called::Uploaded(op, answer) => self.uploaded(op, answer),
             Called::Members(answer) => {
                 let known = |status: u16| [200, 403, 404, 409, 503].contains(&status);
                 if let Some((status, body)) = answer.filter(|(status, _)| !known(*status)) {
@@ -224,6 +240,7 @@ impl Client {
                     name: accepted.name.clone(),
                     content: String::new(),
                     ttl: None,
+                    file: None,
                 };
                 self.done(&op, &json!({"message": message}));
                 // It was known before.
