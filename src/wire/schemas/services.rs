@@ -79,32 +79,39 @@ fn read<T: JsonSchema>(definitions: &mut Definitions) -> Value {
 /// What may be published, and asked.
 pub fn subjects() -> Vec<Subject> {
     let published = TAKEN.iter().map(|taken| Subject {
-        name: taken.name.to_owned(),
-        address: format!("messaging.{}", taken.rest),
-        title: taken.title.to_owned(),
         says: format!(
             "{} Publish with JetStream and a `Nats-Msg-Id`: the same id is the same message, however late it is \
              repeated. What is invalid goes to the service's dead letters with its reason.",
             taken.says
         ),
-        parameters: taken.parameters,
-        is_taken: true,
-        has_event_header: false,
-        messages: vec![("payload", taken.says, taken.payload)],
-        reply: None,
+        ..taken.subject()
     });
     let asked = TAKEN.iter().map(|taken| Subject {
         name: format!("{}Request", taken.name),
         address: format!("messaging.api.{}", taken.rest),
         title: format!("{}, as a request", taken.title),
         says: format!("{} The answer comes when it has been checked and accepted.", taken.says),
-        parameters: taken.parameters,
-        is_taken: true,
-        has_event_header: false,
-        messages: vec![("payload", taken.says, taken.payload)],
         reply: Some(reply),
+        ..taken.subject()
     });
     published.chain(asked).chain(letters()).collect()
+}
+
+impl Taken {
+    /// As it is published, without how.
+    fn subject(&self) -> Subject {
+        Subject {
+            name: self.name.to_owned(),
+            address: format!("messaging.{}", self.rest),
+            title: self.title.to_owned(),
+            says: self.says.to_owned(),
+            parameters: self.parameters,
+            is_taken: true,
+            has_event_header: false,
+            messages: vec![("payload", self.says, self.payload)],
+            reply: None,
+        }
+    }
 }
 
 fn letters() -> Vec<Subject> {
