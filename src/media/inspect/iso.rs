@@ -99,22 +99,35 @@ impl Film {
         Ok(source.len())
     }
 
+    /// Shows `look` each box up to `end`. The walk goes on behind a box, however much of it was read.
+    fn each<R: Read + Seek>(
+        &mut self,
+        source: &mut Source<'_, R>,
+        end: u64,
+        mut look: impl FnMut(&mut Self, &mut Source<'_, R>, &Atom) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        while let Some(atom) = self.next(source, end, false)? {
+            look(self, source, &atom)?;
+            source.go_to(atom.end)?;
+        }
+        Ok(())
+    }
+
     fn walk_movie<R: Read + Seek>(
         &mut self,
         source: &mut Source<'_, R>,
         end: u64,
     ) -> Result<(), Error> {
-        while let Some(atom) = self.next(source, end, false)? {
+        self.each(source, end, |film, source, atom| {
             match &atom.name {
-                b"mvhd" => (self.timescale, self.length) = movie_header(source)?,
-                b"trak" => self.walk_track(source, &atom)?,
-                b"mvex" => self.walk_extension(source, atom.end)?,
+                b"mvhd" => (film.timescale, film.length) = movie_header(source)?,
+                b"trak" => film.walk_track(source, atom)?,
+                b"mvex" => film.walk_extension(source, atom.end)?,
                 b"iods" | b"ctab" | b"clip" => {}
-                _ => self.emptied.push(atom.clone()),
+                _ => film.emptied.push(atom.clone()),
             }
-            source.go_to(atom.end)?;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn walk_extension<R: Read + Seek>(
@@ -122,15 +135,14 @@ impl Film {
         source: &mut Source<'_, R>,
         end: u64,
     ) -> Result<(), Error> {
-        while let Some(atom) = self.next(source, end, false)? {
+        self.each(source, end, |film, source, atom| {
             if &atom.name == b"mehd" {
                 let [version, ..] = source.array::<4>()?;
-                self.fragments =
+                film.fragments =
                     Some(if version == 1 { source.be64()? } else { u64::from(source.be32()?) });
             }
-            source.go_to(atom.end)?;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn walk_fragment<R: Read + Seek>(
@@ -138,15 +150,14 @@ impl Film {
         source: &mut Source<'_, R>,
         end: u64,
     ) -> Result<(), Error> {
-        while let Some(atom) = self.next(source, end, false)? {
+        self.each(source, end, |film, source, atom| {
             match &atom.name {
-                b"traf" => self.walk_fragment_of_track(source, atom.end)?,
+                b"traf" => film.walk_fragment_of_track(source, atom.end)?,
                 b"mfhd" | b"pssh" => {}
-                _ => self.emptied.push(atom.clone()),
+                _ => film.emptied.push(atom.clone()),
             }
-            source.go_to(atom.end)?;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn walk_fragment_of_track<R: Read + Seek>(
@@ -154,13 +165,12 @@ impl Film {
         source: &mut Source<'_, R>,
         end: u64,
     ) -> Result<(), Error> {
-        while let Some(atom) = self.next(source, end, false)? {
+        self.each(source, end, |film, _, atom| {
             if matches!(&atom.name, b"udta" | b"meta" | b"uuid" | b"free" | b"skip") {
-                self.emptied.push(atom.clone());
+                film.emptied.push(atom.clone());
             }
-            source.go_to(atom.end)?;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// A track of pictures, sound or subtitles is kept; of one of anything else, places above all, nothing is.
@@ -171,15 +181,15 @@ impl Film {
     ) -> Result<(), Error> {
         let before = self.emptied.len();
         let mut track = Track::default();
-        while let Some(inner) = self.next(source, atom.end, false)? {
+        self.each(source, atom.end, |film, source, inner| {
             match &inner.name {
                 b"tkhd" => track.size = tracks::header(source)?,
-                b"mdia" => self.walk_media(source, inner.end, &mut track)?,
+                b"mdia" => film.walk_media(source, inner.end, &mut track)?,
                 b"edts" | b"tref" | b"tapt" | b"clip" | b"matt" | b"load" | b"imap" | b"trgr" => {}
-                _ => self.emptied.push(inner.clone()),
+                _ => film.emptied.push(inner.clone()),
             }
-            source.go_to(inner.end)?;
-        }
+            Ok(())
+        })?;
         match &track.handler {
             b"vide" if self.picture.is_none() => self.picture = track.size,
             b"soun" => self.has_sound = true,
@@ -199,19 +209,18 @@ impl Film {
         end: u64,
         track: &mut Track,
     ) -> Result<(), Error> {
-        while let Some(atom) = self.next(source, end, false)? {
+        self.each(source, end, |film, source, atom| {
             match &atom.name {
                 b"hdlr" => {
                     source.skip(8)?;
                     track.handler = source.array()?;
                 }
-                b"minf" => self.walk_samples(source, atom.end, track)?,
+                b"minf" => film.walk_samples(source, atom.end, track)?,
                 b"mdhd" | b"elng" => {}
-                _ => self.emptied.push(atom.clone()),
+                _ => film.emptied.push(atom.clone()),
             }
-            source.go_to(atom.end)?;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Notes where the tables of a track's samples are.
