@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::node::command;
 use super::process::Process;
-use super::{PATIENCE, User, World};
+use super::{PATIENCE, User, World, tools};
 
 /// A running fake of FCM and its token server.
 pub struct FakeFcm {
@@ -53,8 +53,7 @@ impl Pushed {
 impl FakeFcm {
     /// Starts one.
     pub async fn start() -> Self {
-        let name = format!("messaging-test-account-{}.json", uuid::Uuid::new_v4());
-        let account = std::env::temp_dir().join(name);
+        let account = tools::folder("fcm").join("account.json");
         let path = account.display().to_string();
         let command = command(&["fake-fcm", "--account", &path], &[]);
         let starting = tokio::task::spawn_blocking(move || {
@@ -160,10 +159,8 @@ fn pushed(push: Value) -> Pushed {
 impl Drop for FakeFcm {
     fn drop(&mut self) {
         let status = self.process.stop(libc::SIGTERM);
-        let removed = std::fs::remove_file(&self.account);
         if !std::thread::panicking() {
             assert!(status.success(), "the fake FCM did not stop cleanly ({status})");
-            removed.expect("the account's file was there");
         }
     }
 }
