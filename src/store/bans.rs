@@ -10,7 +10,7 @@ use crate::domain::membership::{self, MAX_BANS, Refused};
 
 use super::conversations::ChangeError;
 use super::outbox::OutboxEvent;
-use super::participants::{ParticipantKey, announce_and_commit, lock_as, remove, role_of};
+use super::participants::{ParticipantKey, announce_and_commit, lock_as, page, remove, role_of};
 use super::{Store, StoreError, execute, joining, named, row, rows, signed, users};
 
 /// Somebody who is banned.
@@ -151,12 +151,9 @@ impl Store {
             let (at, user) = (after.map(|key| key.joined_at), after.map(|key| key.user_id));
             let one_more = signed(u64::from(limit) + 1);
             let found = rows(&client, sql, &[&conversation, &at, &user, &one_more]).await?;
-            let mut bans: Vec<Banned> = found.iter().map(banned).collect::<Result<_, _>>()?;
-            let more = bans.len() > limit as usize;
-            bans.truncate(limit as usize);
-            let last = bans.last().filter(|_| more);
-            let next = last
-                .map(|last| ParticipantKey { joined_at: last.banned_at, user_id: last.user_id });
+            let found = found.iter().map(banned).collect::<Result<_, _>>()?;
+            let key = |b: &Banned| ParticipantKey { joined_at: b.banned_at, user_id: b.user_id };
+            let (bans, next) = page(found, limit, key);
             Ok(BanPage { bans, next })
         })
         .await

@@ -11,7 +11,7 @@ use crate::domain::membership::{self, MAX_JOIN_REQUESTS, Refused};
 use super::conversations::ChangeError;
 use super::outbox::OutboxEvent;
 use super::participants::{
-    ParticipantKey, announce_and_commit, count_change, insert, lock, lock_as, role_of,
+    ParticipantKey, announce_and_commit, count_change, insert, lock, lock_as, page, role_of,
 };
 use super::{Store, StoreError, bans, execute, row, rows, signed, users};
 
@@ -205,13 +205,10 @@ impl Store {
             let (at, user) = (after.map(|key| key.joined_at), after.map(|key| key.user_id));
             let one_more = signed(u64::from(limit) + 1);
             let found = rows(&client, sql, &[&conversation, &at, &user, &one_more]).await?;
-            let mut requests: Vec<JoinRequest> =
-                found.iter().map(request).collect::<Result<_, _>>()?;
-            let more = requests.len() > limit as usize;
-            requests.truncate(limit as usize);
-            let last = requests.last().filter(|_| more);
-            let next = last
-                .map(|last| ParticipantKey { joined_at: last.requested_at, user_id: last.user_id });
+            let found = found.iter().map(request).collect::<Result<_, _>>()?;
+            let key =
+                |r: &JoinRequest| ParticipantKey { joined_at: r.requested_at, user_id: r.user_id };
+            let (requests, next) = page(found, limit, key);
             Ok(JoinRequestPage { requests, next })
         })
         .await

@@ -34,6 +34,18 @@ pub struct ParticipantKey {
     pub user_id: UserId,
 }
 
+/// What a page holds, of which one row more was read, and where the next page begins.
+pub(super) fn page<T>(
+    mut found: Vec<T>,
+    limit: u32,
+    key: impl Fn(&T) -> ParticipantKey,
+) -> (Vec<T>, Option<ParticipantKey>) {
+    let more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next = found.last().filter(|_| more).map(key);
+    (found, next)
+}
+
 /// What [`participant`] reads; the tables are `p` and `u`.
 macro_rules! participant_columns {
     () => {
@@ -247,15 +259,13 @@ impl Store {
             // Nobody joined before the epoch.
             let (joined_at, user_id) = after
                 .map_or((Timestamp::UNIX_EPOCH, UserId::nil()), |key| (key.joined_at, key.user_id));
-            let limit = limit as usize;
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-                [&conversation, &joined_at, &user_id, &signed(limit as u64 + 1)];
+                [&conversation, &joined_at, &user_id, &signed(u64::from(limit) + 1)];
             let found = rows(&self.client().await?, sql, &params).await?;
-            let more = found.len() > limit;
-            let participants: Vec<Participant> =
-                found.iter().take(limit).map(participant).collect::<Result<_, _>>()?;
-            let last = participants.last().filter(|_| more);
-            let next = last.map(|p| ParticipantKey { joined_at: p.joined_at, user_id: p.user_id });
+            let found = found.iter().map(participant).collect::<Result<_, _>>()?;
+            let key =
+                |p: &Participant| ParticipantKey { joined_at: p.joined_at, user_id: p.user_id };
+            let (participants, next) = page(found, limit, key);
             Ok(ParticipantPage { participants, next })
         })
         .await
