@@ -45,6 +45,7 @@ pub mod presence;
 pub mod reactions;
 pub mod reads;
 pub mod reports;
+pub mod rereading;
 pub mod resume;
 pub mod rounds;
 pub mod schedule;

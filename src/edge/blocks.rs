@@ -28,6 +28,7 @@ use crate::wire::objects::Participant;
 
 use super::auth::Caller;
 use super::error::store as store_error;
+use super::rereading::Rereading;
 use super::{Edge, signals};
 
 /// What nodes tell one another; no client hears it.
@@ -196,25 +197,9 @@ pub fn out_of_reach() -> ApiError {
 
 /// Reads again when somebody says so and every few seconds, until cancelled.
 pub async fn keep_current(edge: Arc<Edge>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(REREAD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut told = false;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = edge.blocks.changed.notified() => {}
-            _ = ticks.tick() => {}
-        }
-        match edge.blocks.read(&edge.store).await {
-            Ok(()) => told = false,
-            // Said once an outage; what was known before still counts.
-            Err(cause) if !told => {
-                tracing::warn!(%cause, "cannot read who has blocked whom");
-                told = true;
-            }
-            Err(_) => {}
-        }
-    }
+    let rereading =
+        Rereading { every: REREAD, bell: Some(&edge.blocks.changed), what: "who has blocked whom" };
+    rereading.run(&stop, || edge.blocks.read(&edge.store)).await;
 }
 
 /// Blocks somebody; doing it twice is harmless.

@@ -19,6 +19,7 @@ use crate::wire::error::{ApiError, CloseCode, Code};
 
 use super::Edge;
 use super::auth::Caller;
+use super::rereading::Rereading;
 
 /// One small query of each node. The persister waits for 12 s before it takes the first step.
 const EVERY: Duration = Duration::from_secs(2);
@@ -93,24 +94,8 @@ pub async fn refresh(edge: &Edge) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Reads again every few seconds, until cancelled.
+/// Reads again every few seconds, until cancelled. Who was known before is refused also while that fails.
 pub async fn keep_current(edge: Arc<Edge>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut told = false;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        match refresh(&edge).await {
-            Ok(()) => told = false,
-            // Said once an outage; who was known before is still refused.
-            Err(cause) if !told => {
-                tracing::warn!(%cause, "cannot read whose data is being erased");
-                told = true;
-            }
-            Err(_) => {}
-        }
-    }
+    let rereading = Rereading { every: EVERY, bell: None, what: "whose data is being erased" };
+    rereading.run(&stop, || refresh(&edge)).await;
 }

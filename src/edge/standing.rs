@@ -20,6 +20,7 @@ use crate::wire::error::{ApiError, CloseCode, Code};
 
 use super::Edge;
 use super::auth::Caller;
+use super::rereading::Rereading;
 
 /// A call that was not heard is made up for within this. One small query of each node.
 const REREAD: Duration = Duration::from_secs(5);
@@ -140,24 +141,8 @@ pub async fn refresh(edge: &Edge) -> Result<u32, StoreError> {
     Ok(closed)
 }
 
-/// Reads again every few seconds, until cancelled.
+/// Reads again every few seconds, until cancelled. Who was known before is kept out also while that fails.
 pub async fn keep_current(edge: Arc<Edge>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(REREAD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut told = false;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        match refresh(&edge).await {
-            Ok(_) => told = false,
-            // Said once an outage; who was known before is still kept out.
-            Err(cause) if !told => {
-                tracing::warn!(%cause, "cannot read who is suspended or banned");
-                told = true;
-            }
-            Err(_) => {}
-        }
-    }
+    let rereading = Rereading { every: REREAD, bell: None, what: "who is suspended or banned" };
+    rereading.run(&stop, || refresh(&edge)).await;
 }
