@@ -143,11 +143,7 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
     let (publisher, driver) =
         Publisher::start(parts.nats.clone(), "edge-publish", parts.publish, parts.metrics.clone())
             .await?;
-    // Back by what the ring can hold; without a limit of events, by a default ring.
-    let back = if parts.ring.events == 0 { 100_000 } else { parts.ring.events as u64 };
-    // What was erased although it still stands would be missing from the ring: whoever asks for it gets it from Postgres.
-    let hole = parts.store.newest_hole().await.context("Postgres cannot be read")?;
-    let tail_from = (log.last_seq().saturating_sub(back)).max(hole.min(log.last_seq())) + 1;
+    let tail_from = beginning(&parts, &log).await?;
     let before = tail::Status { attached: false, seq: tail_from - 1 };
     let (tail_status, tail_seen) = watch::channel(before);
     let progress = parts.store.progress().await.context("Postgres cannot be read")?;
@@ -158,16 +154,9 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
     let erased = Erased::load(&parts.store).await.context("Postgres cannot be read")?;
     let (heads, asker) = freshness::heads(log.clone());
     let (reads, committer) = reads::reads(parts.store.clone(), parts.clock.clone());
-    let blocks = Blocks::load(&parts.store).await.context("Postgres cannot be read")?;
-    let blocks = Arc::new(blocks);
+    let blocks = Arc::new(Blocks::load(&parts.store).await.context("Postgres cannot be read")?);
     let presence = Arc::new(Presence::new(&parts.presence, blocks.clone(), parts.clock.clone()));
-    let edge_ttl = parts.presence.timing.edge_ttl;
-    let bucket = Bucket::new(
-        reading.clone(),
-        bus::presence::Settings { edge_ttl, create: parts.presence.create },
-    );
-    let keeper =
-        Keeper { presence: presence.clone(), bucket, edge_ttl, metrics: parts.metrics.clone() };
+    let keeper = keeper(&parts, presence.clone(), reading.clone());
     let hub = Arc::new(Hub::new(
         log.epoch(),
         Ring::new(parts.ring, tail_from),
@@ -227,6 +216,21 @@ async fn build(parts: Parts) -> anyhow::Result<(Arc<Edge>, Work)> {
         keeper,
     };
     Ok((edge, work))
+}
+
+/// Where the tail begins: back by what the ring can hold; without a limit of events, by a default ring.
+async fn beginning(parts: &Parts, log: &Log) -> anyhow::Result<Seq> {
+    let back = if parts.ring.events == 0 { 100_000 } else { parts.ring.events as u64 };
+    // What was erased although it still stands would be missing from the ring: whoever asks for it gets it from Postgres.
+    let hole = parts.store.newest_hole().await.context("Postgres cannot be read")?;
+    Ok(log.last_seq().saturating_sub(back).max(hole.min(log.last_seq())) + 1)
+}
+
+fn keeper(parts: &Parts, presence: Arc<Presence>, client: bus::Client) -> Keeper {
+    let edge_ttl = parts.presence.timing.edge_ttl;
+    let settings = bus::presence::Settings { edge_ttl, create: parts.presence.create };
+    let metrics = parts.metrics.clone();
+    Keeper { presence, bucket: Bucket::new(client, settings), edge_ttl, metrics }
 }
 
 impl Work {

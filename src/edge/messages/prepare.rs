@@ -19,7 +19,7 @@ use crate::telemetry::trace::TraceParent;
 use crate::wire::error::ApiError;
 use crate::wire::event::EventKind;
 use crate::wire::objects;
-use crate::wire::requests::SendMessage;
+use crate::wire::requests::{SendMessage, Validated};
 
 use super::{json, participates, repeats};
 
@@ -60,15 +60,7 @@ pub async fn prepare(
     let valid = request.validate(edge.settings.max_content_chars)?;
     let conversation = request.conversation_id;
     participates(edge, caller.user_id, conversation).await?;
-    let (id, msg_id) = match &request.client_message_id {
-        Some(name) => {
-            (named_message_id(caller.user_id, name), format!("{}:{name}", caller.user_id))
-        }
-        None => {
-            let id = fresh_message_id();
-            (id, id.to_string())
-        }
-    };
+    let (id, msg_id) = identify(caller.user_id, request.client_message_id.as_deref());
     let is_named = request.client_message_id.is_some();
     if is_named
         && (valid.is_resend || valid.send_at.is_some() || edge.hub.whereabouts(id).is_some())
@@ -113,9 +105,38 @@ pub async fn prepare(
     let what = (valid.kind, request.content.as_str());
     check_rules(edge, caller, (conversation, id), what, later.is_some(), now).await?;
     let expires_at = valid.ttl.and_then(|ttl| later.unwrap_or(now).checked_add(ttl).ok());
-    let message = Message {
+    let ttl = valid.ttl.map(|ttl| ttl.as_secs());
+    let message = compose(caller, request, valid, (id, reply_to), (now, expires_at));
+    if let Some(at) = later {
+        return Box::pin(schedule::keep(edge, message, at, ttl, &msg_id)).await;
+    }
+    let payload = json(&objects::Message::unsequenced(message))?;
+    let ttl = expires_at.map(|at| expiry::log_ttl(at, now));
+    let trace = trace.map(|t| t.to_string());
+    Ok(Preparation::Publish(Prepared { id, is_named, conversation, msg_id, payload, ttl, trace }))
+}
+
+/// The id of a message and what the log knows a repetition by: from its name, so that both are the same again, or new.
+fn identify(sender: UserId, name: Option<&str>) -> (MessageId, String) {
+    match name {
+        Some(name) => (named_message_id(sender, name), format!("{sender}:{name}")),
+        None => {
+            let id = fresh_message_id();
+            (id, id.to_string())
+        }
+    }
+}
+
+fn compose(
+    caller: &Caller,
+    request: SendMessage,
+    valid: Validated,
+    (id, reply_to): (MessageId, Option<ReplyPreview>),
+    (now, expires_at): (Timestamp, Option<Timestamp>),
+) -> Message {
+    Message {
         id,
-        conversation_id: conversation,
+        conversation_id: request.conversation_id,
         seq: 0,
         sender_id: caller.user_id,
         sender_name: caller.name.clone(),
@@ -132,15 +153,7 @@ pub async fn prepare(
         expires_at,
         created_at: now,
         updated_at: now,
-    };
-    if let Some(at) = later {
-        let ttl = valid.ttl.map(|ttl| ttl.as_secs());
-        return Box::pin(schedule::keep(edge, message, at, ttl, &msg_id)).await;
     }
-    let payload = json(&objects::Message::unsequenced(message))?;
-    let ttl = expires_at.map(|at| expiry::log_ttl(at, now));
-    let trace = trace.map(|t| t.to_string());
-    Ok(Preparation::Publish(Prepared { id, is_named, conversation, msg_id, payload, ttl, trace }))
 }
 
 /// What is said of who may write what, where and when. The last of it counts the message as sent, so nothing may refuse it
