@@ -22,7 +22,7 @@ use crate::wire::requests::conversations::{CreateConversation, Mute};
 use crate::wire::requests::settings::PatchConversation;
 use crate::wire::{names, objects};
 
-use super::docs::responses::{Conflict, Forbidden, Invalid, Missing, NotMine, TooLarge, Usual};
+use super::docs::responses::{ForMembers, Invalid, Missing, TooLarge, Usual, WithRights};
 use super::extract::{Asking, Body, Fields, Ids, OptionalBody, Params};
 
 type Shown = Json<objects::Conversation>;
@@ -150,12 +150,7 @@ fn read_cursor(text: &str) -> Option<ListKey> {
     operation_id = "getConversation",
     tag = "Conversations",
     params(("id" = Uuid, Path, description = "The conversation")),
-    responses(
-        (status = 200, description = "The conversation", body = objects::Conversation),
-        Usual,
-        Invalid,
-        NotMine
-    )
+    responses((status = 200, description = "The conversation", body = objects::Conversation), ForMembers)
 )]
 pub async fn get(
     State(edge): State<Arc<Edge>>,
@@ -177,11 +172,7 @@ pub async fn get(
     responses(
         (status = 201, description = "The new conversation", body = objects::Conversation),
         (status = 200, description = "It was there already", body = objects::Conversation),
-        Usual,
-        Invalid,
-        Forbidden,
-        Conflict,
-        TooLarge
+        WithRights, TooLarge
     )
 )]
 pub async fn create(
@@ -202,11 +193,7 @@ pub async fn create(
     request_body = PatchConversation,
     responses(
         (status = 200, description = "The conversation", body = objects::Conversation),
-        Usual,
-        Invalid,
-        Forbidden,
-        Conflict,
-        TooLarge
+        WithRights, TooLarge
     )
 )]
 pub async fn patch(
@@ -230,7 +217,7 @@ macro_rules! own_view {
             params(("id" = Uuid, Path, description = "The conversation")),
             responses(
                 (status = 200, description = "The conversation", body = objects::Conversation),
-                Usual, Invalid, NotMine
+                ForMembers
             )
         )]
         pub async fn $name(
@@ -266,10 +253,7 @@ own_view! {
     request_body = Option<Mute>,
     responses(
         (status = 200, description = "The conversation", body = objects::Conversation),
-        Usual,
-        Invalid,
-        NotMine,
-        TooLarge
+        ForMembers, TooLarge
     )
 )]
 pub async fn mute(
@@ -294,11 +278,7 @@ pub async fn mute(
     request_body = Option<MarkRead>,
     responses(
         (status = 200, description = "What is still unread there", body = MarkedRead),
-        Usual,
-        Invalid,
-        NotMine,
-        Missing,
-        TooLarge
+        ForMembers, Missing, TooLarge
     )
 )]
 pub async fn mark_read(

@@ -157,6 +157,7 @@ impl Fields {
         self.read("page", text, "must be a number from 1 to 10000", fits)
     }
 
+    /// A UUID in any of its usual forms.
     pub fn uuid(&mut self, field: &'static str, text: Option<&str>) -> Option<Uuid> {
         self.read(field, text, "must be a UUID", |text| Uuid::try_parse(text).ok())
     }
@@ -168,6 +169,7 @@ impl Fields {
         self.read(field, text, message, |text| fits(text).then(|| text.to_owned()))
     }
 
+    /// Notes what is wrong with a field.
     pub fn push(&mut self, field: &'static str, message: &'static str) {
         self.0.push(field, message);
     }

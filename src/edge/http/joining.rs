@@ -17,7 +17,7 @@ use crate::wire::error::ApiError;
 use crate::wire::objects;
 use crate::wire::requests::settings::Ban;
 
-use super::docs::responses::{Conflict, Forbidden, Invalid, Missing, TooLarge, Usual};
+use super::docs::responses::{Missing, TooLarge, WithRights};
 use super::extract::{Asking, Ids, OptionalBody, Params};
 use super::participants::{PageQuery, write_cursor};
 
@@ -31,10 +31,7 @@ use super::participants::{PageQuery, write_cursor};
     responses(
         (status = 200, description = "The caller is in it", body = objects::Conversation),
         (status = 202, description = "An admin has to let the caller in", body = JoinAsked),
-        Usual,
-        Invalid,
-        Forbidden,
-        Conflict
+        WithRights
     )
 )]
 pub async fn join(
@@ -55,13 +52,7 @@ pub async fn join(
     operation_id = "listJoinRequests",
     tag = "Participants",
     params(("id" = Uuid, Path, description = "The conversation"), PageQuery),
-    responses(
-        (status = 200, description = "A page", body = JoinRequestPage),
-        Usual,
-        Invalid,
-        Forbidden,
-        Conflict
-    )
+    responses((status = 200, description = "A page", body = JoinRequestPage), WithRights)
 )]
 pub async fn requests(
     State(edge): State<Arc<Edge>>,
@@ -90,11 +81,7 @@ pub async fn requests(
     params(("id" = Uuid, Path, description = "The conversation"), ("userId" = Uuid, Path, description = "Who has asked")),
     responses(
         (status = 200, description = "The conversation", body = objects::Conversation),
-        Usual,
-        Invalid,
-        Forbidden,
-        Missing,
-        Conflict
+        WithRights, Missing
     )
 )]
 pub async fn approve(
@@ -112,14 +99,7 @@ pub async fn approve(
     operation_id = "dropJoinRequest",
     tag = "Participants",
     params(("id" = Uuid, Path, description = "The conversation"), ("userId" = Uuid, Path, description = "Who has asked")),
-    responses(
-        (status = 200, description = "Done", body = Success),
-        Usual,
-        Invalid,
-        Forbidden,
-        Missing,
-        Conflict
-    )
+    responses((status = 200, description = "Done", body = Success), WithRights, Missing)
 )]
 pub async fn drop(
     State(edge): State<Arc<Edge>>,
@@ -136,13 +116,7 @@ pub async fn drop(
     operation_id = "listBans",
     tag = "Participants",
     params(("id" = Uuid, Path, description = "The conversation"), PageQuery),
-    responses(
-        (status = 200, description = "A page", body = BanPage),
-        Usual,
-        Invalid,
-        Forbidden,
-        Conflict
-    )
+    responses((status = 200, description = "A page", body = BanPage), WithRights)
 )]
 pub async fn list_bans(
     State(edge): State<Arc<Edge>>,
@@ -172,14 +146,7 @@ pub async fn list_bans(
     tag = "Participants",
     params(("id" = Uuid, Path, description = "The conversation"), ("userId" = Uuid, Path, description = "Whom")),
     request_body = Option<Ban>,
-    responses(
-        (status = 200, description = "Done", body = Success),
-        Usual,
-        Invalid,
-        Forbidden,
-        Conflict,
-        TooLarge
-    )
+    responses((status = 200, description = "Done", body = Success), WithRights, TooLarge)
 )]
 pub async fn ban(
     State(edge): State<Arc<Edge>>,
@@ -198,14 +165,7 @@ pub async fn ban(
     operation_id = "liftBan",
     tag = "Participants",
     params(("id" = Uuid, Path, description = "The conversation"), ("userId" = Uuid, Path, description = "Whose")),
-    responses(
-        (status = 200, description = "Done", body = Success),
-        Usual,
-        Invalid,
-        Forbidden,
-        Missing,
-        Conflict
-    )
+    responses((status = 200, description = "Done", body = Success), WithRights, Missing)
 )]
 pub async fn lift_ban(
     State(edge): State<Arc<Edge>>,

@@ -15,7 +15,6 @@ use crate::domain::ids::UserId;
 use crate::edge::export::{self, Copy, Ready};
 use crate::edge::media::download;
 use crate::edge::{Edge, error};
-use crate::media::ranges::{Wanted, wanted};
 use crate::media::spool::Spooled;
 use crate::store::own_data::exports::Export;
 use crate::wire::error::{ApiError, Code};
@@ -24,7 +23,7 @@ use crate::wire::own_data::{ErasureState, ExportProgress};
 
 use super::docs::responses::{Outside, Usual};
 use super::extract::Asking;
-use super::media::{ascii, names_tag, outside};
+use super::ranged::{self, ascii};
 
 /// How young the token has to be with which somebody ends everything: whoever finds an open app must sign in first.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
@@ -89,22 +88,12 @@ async fn hand_out(
 ) -> Result<Response, ApiError> {
     let (size, tag) = (ready.size, ascii(&format!("\"{}\"", ready.key))?);
     let mut described = described(&ready, &tag)?;
-    if names_tag(asked, header::IF_NONE_MATCH, &tag) {
+    if ranged::is_known(asked, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, described).into_response());
     }
-    let range = asked.get(header::RANGE).and_then(|value| value.to_str().ok());
-    // Another archive than the one that was begun is sent whole.
-    let is_same = !asked.contains_key(header::IF_RANGE) || names_tag(asked, header::IF_RANGE, &tag);
-    let (status, part) = match wanted(range.filter(|_| is_same), size) {
-        Wanted::All => (StatusCode::OK, 0..size),
-        Wanted::Part(part) => {
-            let place = format!("bytes {}-{}/{size}", part.start, part.end - 1);
-            described.insert(header::CONTENT_RANGE, ascii(&place)?);
-            (StatusCode::PARTIAL_CONTENT, part)
-        }
-        Wanted::Outside => return outside(size),
+    let Some((status, part)) = ranged::part(asked, &tag, size, &mut described)? else {
+        return ranged::outside(size);
     };
-    described.insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
     tracing::debug!(%user, "a copy of a user's data is handed out");
     let body = match ready.held {
         _ if method == Method::HEAD => Body::empty(),

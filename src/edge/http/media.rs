@@ -11,16 +11,16 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::domain::media::{Class, Media, MediaKey};
-use crate::edge::media::{direct, download, not_found, upload};
-use crate::edge::{Edge, error};
-use crate::media::ranges::{Wanted, wanted};
+use crate::edge::Edge;
+use crate::edge::media::{direct, download, upload};
 use crate::wire::error::ApiError;
 use crate::wire::media::{BeginUpload, SignedLink, UploadForm, UploadTicket, Uploaded};
 
 use super::docs::responses::{
-    Conflict, Invalid, Missing, NotMine, Outside, TooLarge, Usual, WrongType,
+    Conflict, ForMembers, Invalid, Missing, Outside, TooLarge, Usual, WrongType,
 };
 use super::extract::{Asking, Body as JsonBody, Ids, Params};
+use super::ranged;
 
 mod form;
 
@@ -39,14 +39,7 @@ const POLICY: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none
     operation_id = "uploadFile",
     tag = "Files",
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses(
-        (status = 201, description = "It is stored", body = Uploaded),
-        Usual,
-        Invalid,
-        NotMine,
-        TooLarge,
-        WrongType
-    )
+    responses((status = 201, description = "It is stored", body = Uploaded), ForMembers, TooLarge, WrongType)
 )]
 pub async fn upload(
     State(edge): State<Arc<Edge>>,
@@ -72,11 +65,7 @@ pub async fn upload(
     request_body = BeginUpload,
     responses(
         (status = 201, description = "Put it there, then complete it", body = UploadTicket),
-        Usual,
-        Invalid,
-        NotMine,
-        Conflict,
-        TooLarge
+        ForMembers, Conflict, TooLarge
     )
 )]
 pub async fn begin(
@@ -97,13 +86,7 @@ pub async fn begin(
     params(("id" = Uuid, Path, description = "The upload")),
     responses(
         (status = 201, description = "It is stored", body = Uploaded),
-        Usual,
-        Invalid,
-        NotMine,
-        Missing,
-        Conflict,
-        TooLarge,
-        WrongType
+        ForMembers, Missing, Conflict, TooLarge, WrongType
     )
 )]
 pub async fn complete(
@@ -156,68 +139,45 @@ pub struct SignedQuery {
     signature: Option<String>,
 }
 
-/// A file, or a part of it.
-#[utoipa::path(
-    get,
-    path = "/media/{key}",
-    operation_id = "getFile",
-    tag = "Files",
-    params(
-        ("key" = Uuid, Path, description = "The file"),
-        SignedQuery,
-        ("Range" = Option<String>, Header, description = "One range of bytes")
-    ),
-    responses(
-        (status = 200, description = "All of it", content_type = "application/octet-stream"),
-        (status = 206, description = "The range", content_type = "application/octet-stream"),
-        (status = 304, description = "It is still the one of `If-None-Match`"),
-        Usual,
-        Invalid,
-        Missing,
-        Outside
-    )
-)]
-pub async fn get(
-    State(edge): State<Arc<Edge>>,
-    Ids([key]): Ids<1>,
-    Params(query): Params<SignedQuery>,
-    method: Method,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let asked = download::Asked { key, thumbnail: false };
-    answer(&edge, asked, &query, &method, &headers).await
+/// A file and its small form are fetched in the same way.
+macro_rules! fetched {
+    ($($(#[$doc:meta])* $path:literal $operation:literal: $fetch:ident, thumbnail: $thumbnail:literal;)*) => {$(
+        $(#[$doc])*
+        #[utoipa::path(
+            get,
+            path = $path,
+            operation_id = $operation,
+            tag = "Files",
+            params(
+                ("key" = Uuid, Path, description = "The file"),
+                SignedQuery,
+                ("Range" = Option<String>, Header, description = "One range of bytes")
+            ),
+            responses(
+                (status = 200, description = "All of it", content_type = "application/octet-stream"),
+                (status = 206, description = "The range", content_type = "application/octet-stream"),
+                (status = 304, description = "It is still the one of `If-None-Match`"),
+                Usual, Invalid, Missing, Outside
+            )
+        )]
+        pub async fn $fetch(
+            State(edge): State<Arc<Edge>>,
+            Ids([key]): Ids<1>,
+            Params(query): Params<SignedQuery>,
+            method: Method,
+            headers: HeaderMap,
+        ) -> Result<Response, ApiError> {
+            let asked = download::Asked { key, thumbnail: $thumbnail };
+            answer(&edge, asked, &query, &method, &headers).await
+        }
+    )*};
 }
 
-/// The small form of an image.
-#[utoipa::path(
-    get,
-    path = "/media/{key}/thumbnail",
-    operation_id = "getThumbnail",
-    tag = "Files",
-    params(
-        ("key" = Uuid, Path, description = "The file"),
-        SignedQuery,
-        ("Range" = Option<String>, Header, description = "One range of bytes")
-    ),
-    responses(
-        (status = 200, description = "All of it", content_type = "application/octet-stream"),
-        (status = 206, description = "The range", content_type = "application/octet-stream"),
-        (status = 304, description = "It is still the one of `If-None-Match`"),
-        Usual,
-        Invalid,
-        Missing,
-        Outside
-    )
-)]
-pub async fn thumbnail(
-    State(edge): State<Arc<Edge>>,
-    Ids([key]): Ids<1>,
-    Params(query): Params<SignedQuery>,
-    method: Method,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let asked = download::Asked { key, thumbnail: true };
-    answer(&edge, asked, &query, &method, &headers).await
+fetched! {
+    /// A file, or a part of it.
+    "/media/{key}" "getFile": get, thumbnail: false;
+    /// The small form of an image.
+    "/media/{key}/thumbnail" "getThumbnail": thumbnail, thumbnail: true;
 }
 
 async fn answer(
@@ -239,25 +199,14 @@ async fn answer(
         }
     };
     let tag = tag(asked);
-    if names_tag(headers, header::IF_NONE_MATCH, &tag) {
+    if ranged::is_known(headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, described(&media, asked, &tag)).into_response());
     }
     let size = download::size(edge, &media, asked).await?;
-    let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
-    // What has changed since is sent whole; nothing here ever changes, so the tag says it all.
-    let is_same =
-        !headers.contains_key(header::IF_RANGE) || names_tag(headers, header::IF_RANGE, &tag);
     let mut described = described(&media, asked, &tag);
-    let (status, part) = match wanted(range.filter(|_| is_same), size) {
-        Wanted::All => (StatusCode::OK, 0..size),
-        Wanted::Part(part) => {
-            let place = format!("bytes {}-{}/{size}", part.start, part.end - 1);
-            described.insert(header::CONTENT_RANGE, ascii(&place)?);
-            (StatusCode::PARTIAL_CONTENT, part)
-        }
-        Wanted::Outside => return outside(size),
+    let Some((status, part)) = ranged::part(headers, &tag, size, &mut described)? else {
+        return ranged::outside(size);
     };
-    described.insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
     let body = if method == Method::HEAD {
         Body::empty()
     } else {
@@ -296,27 +245,9 @@ fn disposition(media: &Media, mime_type: &str) -> HeaderValue {
     named.unwrap_or(HeaderValue::from_static(shown))
 }
 
-pub(super) fn outside(size: u64) -> Result<Response, ApiError> {
-    let refusal = ApiError::field("range", "lies outside of the file");
-    let mut response = error::response_with(&refusal, StatusCode::RANGE_NOT_SATISFIABLE);
-    let place = ascii(&format!("bytes */{size}"))?;
-    response.headers_mut().insert(header::CONTENT_RANGE, place);
-    Ok(response)
-}
-
 /// A file never changes: its key says all.
 fn tag(asked: download::Asked) -> HeaderValue {
     let key: MediaKey = asked.key;
     let tag = format!("\"{key}{}\"", if asked.thumbnail { "-thumbnail" } else { "" });
     HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
-}
-
-pub(super) fn names_tag(headers: &HeaderMap, name: header::HeaderName, tag: &HeaderValue) -> bool {
-    let given = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut given = given.split(',').map(|one| one.trim().trim_start_matches("W/"));
-    tag.to_str().is_ok_and(|tag| given.any(|one| one == tag))
-}
-
-pub(super) fn ascii(text: &str) -> Result<HeaderValue, ApiError> {
-    HeaderValue::from_str(text).map_err(|_| not_found())
 }

@@ -16,7 +16,7 @@ use crate::wire::error::ApiError;
 use crate::wire::objects;
 use crate::wire::requests::{EditMessage, SendMessage};
 
-use super::docs::responses::{Conflict, Forbidden, Invalid, Missing, NotMine, TooLarge, Usual};
+use super::docs::responses::{ForMembers, Invalid, Missing, TooLarge, Usual, WithRights};
 use super::extract::{Asking, Body, Fields, Ids, Params};
 use super::stack::Traced;
 
@@ -76,13 +76,7 @@ impl HistoryQuery {
     operation_id = "listMessages",
     tag = "Messages",
     params(("id" = Uuid, Path, description = "The conversation"), HistoryQuery),
-    responses(
-        (status = 200, description = "A page", body = History),
-        Usual,
-        Invalid,
-        NotMine,
-        Missing
-    )
+    responses((status = 200, description = "A page", body = History), ForMembers, Missing)
 )]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
@@ -112,12 +106,7 @@ pub async fn list(
     responses(
         (status = 201, description = "The message was accepted", body = objects::Message),
         (status = 200, description = "It was accepted before; this is the original", body = objects::Message),
-        Usual,
-        Invalid,
-        Forbidden,
-        Missing,
-        Conflict,
-        TooLarge
+        WithRights, Missing, TooLarge
     )
 )]
 pub async fn send(
@@ -187,11 +176,7 @@ pub async fn get(
     params(("id" = Uuid, Path, description = "The message")),
     responses(
         (status = 200, description = "The others, each with the time it was at the latest", body = objects::Receipts),
-        Usual,
-        Invalid,
-        Forbidden,
-        Missing,
-        Conflict
+        WithRights, Missing
     )
 )]
 pub async fn receipts(
@@ -212,12 +197,7 @@ pub async fn receipts(
     request_body = EditMessage,
     responses(
         (status = 200, description = "The message as it is now", body = objects::Message),
-        Usual,
-        Invalid,
-        Forbidden,
-        Missing,
-        Conflict,
-        TooLarge
+        WithRights, Missing, TooLarge
     )
 )]
 pub async fn edit(
@@ -236,14 +216,7 @@ pub async fn edit(
     operation_id = "deleteMessage",
     tag = "Messages",
     params(("id" = Uuid, Path, description = "The message")),
-    responses(
-        (status = 200, description = "The tombstone", body = objects::Message),
-        Usual,
-        Invalid,
-        Forbidden,
-        Missing,
-        Conflict
-    )
+    responses((status = 200, description = "The tombstone", body = objects::Message), WithRights, Missing)
 )]
 pub async fn delete(
     State(edge): State<Arc<Edge>>,

@@ -16,7 +16,7 @@ use crate::wire::error::ApiError;
 use crate::wire::objects;
 use crate::wire::requests::conversations::{AddParticipants, SetRole};
 
-use super::docs::responses::{Conflict, Forbidden, Invalid, Missing, NotMine, TooLarge, Usual};
+use super::docs::responses::{Conflict, ForMembers, Missing, TooLarge, WithRights};
 use super::extract::{Asking, Body, Fields, Ids, Params};
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -48,12 +48,7 @@ impl PageQuery {
     operation_id = "listParticipants",
     tag = "Participants",
     params(("id" = Uuid, Path, description = "The conversation"), PageQuery),
-    responses(
-        (status = 200, description = "A page", body = ParticipantPage),
-        Usual,
-        Invalid,
-        NotMine
-    )
+    responses((status = 200, description = "A page", body = ParticipantPage), ForMembers)
 )]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
@@ -93,11 +88,7 @@ type Shown = Json<objects::Conversation>;
     request_body = AddParticipants,
     responses(
         (status = 200, description = "The conversation", body = objects::Conversation),
-        Usual,
-        Invalid,
-        Forbidden,
-        Conflict,
-        TooLarge
+        WithRights, TooLarge
     )
 )]
 pub async fn add(
@@ -117,14 +108,7 @@ pub async fn add(
     operation_id = "removeParticipant",
     tag = "Participants",
     params(("id" = Uuid, Path, description = "The conversation"), ("userId" = Uuid, Path, description = "The participant")),
-    responses(
-        (status = 200, description = "Done", body = Success),
-        Usual,
-        Invalid,
-        Forbidden,
-        Missing,
-        Conflict
-    )
+    responses((status = 200, description = "Done", body = Success), WithRights, Missing)
 )]
 pub async fn remove(
     State(edge): State<Arc<Edge>>,
@@ -144,12 +128,7 @@ pub async fn remove(
     request_body = SetRole,
     responses(
         (status = 200, description = "The conversation", body = objects::Conversation),
-        Usual,
-        Invalid,
-        Forbidden,
-        Missing,
-        Conflict,
-        TooLarge
+        WithRights, Missing, TooLarge
     )
 )]
 pub async fn set_role(
@@ -171,13 +150,7 @@ pub async fn set_role(
     operation_id = "leaveConversation",
     tag = "Participants",
     params(("id" = Uuid, Path, description = "The conversation")),
-    responses(
-        (status = 200, description = "Done", body = Success),
-        Usual,
-        Invalid,
-        NotMine,
-        Conflict
-    )
+    responses((status = 200, description = "Done", body = Success), ForMembers, Conflict)
 )]
 pub async fn leave(
     State(edge): State<Arc<Edge>>,

@@ -12,7 +12,7 @@ use crate::wire::answers::Success;
 use crate::wire::communities::{PinnedMessage, Pins};
 use crate::wire::error::ApiError;
 
-use super::docs::responses::{Conflict, Forbidden, Invalid, Missing, NotMine, Usual};
+use super::docs::responses::{ForMembers, Forbidden, Invalid, Missing, Usual, WithRights};
 use super::extract::{Asking, Ids};
 
 /// The pinned messages of a conversation, the last pinned first.
@@ -22,12 +22,7 @@ use super::extract::{Asking, Ids};
     operation_id = "listPins",
     tag = "Messages",
     params(("id" = Uuid, Path, description = "The conversation")),
-    responses(
-        (status = 200, description = "All of them", body = Pins),
-        Usual,
-        Invalid,
-        NotMine
-    )
+    responses((status = 200, description = "All of them", body = Pins), ForMembers)
 )]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
@@ -50,14 +45,7 @@ pub async fn list(
     operation_id = "pinMessage",
     tag = "Messages",
     params(("id" = Uuid, Path, description = "The conversation"), ("messageId" = Uuid, Path, description = "The message")),
-    responses(
-        (status = 200, description = "Done", body = Success),
-        Usual,
-        Invalid,
-        Forbidden,
-        Missing,
-        Conflict
-    )
+    responses((status = 200, description = "Done", body = Success), WithRights, Missing)
 )]
 pub async fn pin(
     State(edge): State<Arc<Edge>>,

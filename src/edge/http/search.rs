@@ -18,7 +18,7 @@ use crate::wire::names;
 use crate::wire::objects;
 use crate::wire::search::{FoundIn, SearchResult, SearchResults};
 
-use super::docs::responses::{Invalid, NotMine, Usual};
+use super::docs::responses::ForMembers;
 use super::extract::{Asking, Fields, Params};
 
 const DEFAULT_LIMIT: u32 = 20;
@@ -112,12 +112,7 @@ impl SearchQuery {
     operation_id = "searchMessages",
     tag = "Messages",
     params(SearchQuery),
-    responses(
-        (status = 200, description = "A page", body = SearchResults),
-        Usual,
-        Invalid,
-        NotMine
-    )
+    responses((status = 200, description = "A page", body = SearchResults), ForMembers)
 )]
 pub async fn find(
     State(edge): State<Arc<Edge>>,

@@ -102,6 +102,7 @@ pub fn cors(origins: &[String]) -> CorsLayer {
         .max_age(PREFLIGHT_AGE)
 }
 
+/// The answer where nothing is.
 pub async fn no_such_route() -> ApiError {
     ApiError::new(Code::NotFound, "there is no such route")
 }

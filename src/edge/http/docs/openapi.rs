@@ -62,14 +62,16 @@ macro_rules! described {
 
 described! {
     written: [
-        BanPage, BlockList, Conversation, ConversationList, ContextType, ConversationType, Devices, ErasureState, ExportProgress, Filed, History, JoinAsked, JoinRequestPage, MarkedRead, Message, MessageType, Missed, Notifications,
-        ParticipantPage, Pins, Presence, Problem<'_>, Receipts, Scheduled, SearchResults, SignedLink, Success, Unread,
-        UploadTicket, Uploaded,
+        BanPage, BlockList, Conversation, ConversationList, ContextType, ConversationType,
+        Devices, ErasureState, ExportProgress, Filed, History, JoinAsked, JoinRequestPage,
+        MarkedRead, Message, MessageType, Missed, Notifications, ParticipantPage, Pins,
+        Presence, Problem<'_>, Receipts, Scheduled, SearchResults, SignedLink, Success,
+        Unread, UploadTicket, Uploaded,
     ],
     read: [
-        AddParticipants, Ban, BeginUpload, CreateConversation, EditMessage, FileReport, MarkRead, Mute, Named, PatchConversation, RegisterDevice, SendMessage,
- SetNotifications,
-        SetRole, UploadForm,
+        AddParticipants, Ban, BeginUpload, CreateConversation, EditMessage, FileReport,
+        MarkRead, Mute, Named, PatchConversation, RegisterDevice, SendMessage,
+        SetNotifications, SetRole, UploadForm,
     ]
 }
 

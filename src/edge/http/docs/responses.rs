@@ -46,6 +46,27 @@ refusals! {
     Outside: "416" = "OutsideOfFile";
 }
 
+/// Refusals that go together.
+macro_rules! together {
+    ($($(#[doc = $doc:literal])* $name:ident: $($part:ident),+;)*) => {$(
+        $(#[doc = $doc])*
+        pub struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                [$($part::responses()),+].into_iter().flatten().collect()
+            }
+        }
+    )*};
+}
+
+together! {
+    /// Of what anybody may ask who is in a conversation.
+    ForMembers: Usual, Invalid, NotMine;
+    /// Of what takes more than being in it: a role, or that what is there now allows it.
+    WithRights: Usual, Invalid, Forbidden, Conflict;
+}
+
 /// `components.responses`.
 pub fn components() -> Value {
     let all = [
