@@ -48,6 +48,7 @@ pub struct Flood {
 }
 
 impl Flood {
+    /// Nobody has said anything yet.
     pub fn new(settings: Settings) -> Self {
         Self { settings, hasher: RandomState::default(), users: DashMap::default() }
     }

@@ -17,6 +17,7 @@ pub mod operators;
 mod participants;
 mod pins;
 mod presence;
+mod ranged;
 mod reactions;
 mod safety;
 mod scheduled;

@@ -44,6 +44,7 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Everybody may ask at once.
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,

@@ -14,6 +14,7 @@ pub struct Notification {
     pub badge: u64,
 }
 
+/// What a notification is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     Show {

@@ -62,6 +62,7 @@ pub struct Success {
 }
 
 impl Success {
+    /// The answer to what needs no other.
     pub const DONE: Self = Self { success: true };
 }
 

@@ -109,6 +109,7 @@ pub struct ApiError {
 }
 
 impl ApiError {
+    /// A refusal, with a sentence about this case.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
@@ -123,14 +124,17 @@ impl ApiError {
         problems.into_error()
     }
 
+    /// The conversation is not the asker's, or is none: the answer is the same.
     pub fn not_a_participant() -> Self {
         Self::new(Code::NotAParticipant, "you are not a participant of this conversation")
     }
 
+    /// There is no such message for the asker.
     pub fn message_not_found() -> Self {
         Self::new(Code::NotFound, "there is no such message for you")
     }
 
+    /// Storage cannot be reached; the same request may be repeated.
     pub fn unavailable() -> Self {
         let mut error = Self::new(
             Code::Unavailable,
@@ -140,10 +144,12 @@ impl ApiError {
         error
     }
 
+    /// A bug of ours. What it is stands in the log alone.
     pub fn internal() -> Self {
         Self::new(Code::Internal, "something went wrong here; it has been logged")
     }
 
+    /// Too fast: again after `retry_after`.
     pub fn rate_limited(retry_after: Duration) -> Self {
         let mut error = Self::new(Code::RateLimited, "too many requests; slow down");
         error.retry_after = Some(retry_after);
