@@ -1,5 +1,8 @@
 //! What can go wrong on the bus.
 
+use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
+use async_nats::jetstream::stream::{ConsumerError, ConsumerErrorKind};
+
 /// A failed operation on NATS.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BusError {
@@ -19,11 +22,35 @@ pub enum BusError {
 }
 
 impl BusError {
+    /// No answer, or one that may be another the next time.
     pub fn unavailable(cause: impl std::fmt::Display) -> Self {
         Self::Unavailable(cause.to_string())
     }
 
+    /// An answer that stays the same until somebody changes something.
     pub fn refused(cause: impl std::fmt::Display) -> Self {
         Self::Refused(cause.to_string())
+    }
+}
+
+/// Making a consumer, or removing it.
+impl From<ConsumerError> for BusError {
+    fn from(cause: ConsumerError) -> Self {
+        match cause.kind() {
+            ConsumerErrorKind::JetStream(refusal) if refusal.code() < 500 => Self::refused(refusal),
+            _ => Self::unavailable(cause),
+        }
+    }
+}
+
+/// Looking a stream up.
+impl From<GetStreamError> for BusError {
+    fn from(cause: GetStreamError) -> Self {
+        match cause.kind() {
+            GetStreamErrorKind::JetStream(refusal) if refusal.code() < 500 => {
+                Self::refused(refusal)
+            }
+            _ => Self::unavailable(cause),
+        }
     }
 }

@@ -90,13 +90,7 @@ impl Pull {
         if let Kind::Durable { name, .. } = kind {
             delete(log, name).await?;
         }
-        let consumer = log.stream.create_consumer(config(kind, from)).await.map_err(|cause| {
-            use async_nats::jetstream::stream::ConsumerErrorKind as Error;
-            match cause.kind() {
-                Error::JetStream(refusal) if refusal.code() < 500 => BusError::refused(refusal),
-                _ => BusError::unavailable(cause),
-            }
-        })?;
+        let consumer = log.stream.create_consumer(config(kind, from)).await?;
         let pending = consumer.cached_info().num_pending;
         let messages = consumer
             .stream()
@@ -177,8 +171,7 @@ async fn delete(log: &Log, name: &str) -> Result<(), BusError> {
         Err(cause) => match cause.kind() {
             // 404: there was none.
             Error::JetStream(refusal) if refusal.code() == 404 => Ok(()),
-            Error::JetStream(refusal) if refusal.code() < 500 => Err(BusError::refused(refusal)),
-            _ => Err(BusError::unavailable(cause)),
+            _ => Err(cause.into()),
         },
     }
 }

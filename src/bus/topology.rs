@@ -181,10 +181,7 @@ async fn find(context: &jetstream::Context, name: &str) -> Result<Option<stream:
         Ok(stream) => Ok(Some(stream.cached_info().clone())),
         Err(cause) => match cause.kind() {
             GetStreamErrorKind::JetStream(refusal) if refusal.code() == 404 => Ok(None),
-            GetStreamErrorKind::JetStream(refusal) if refusal.code() < 500 => {
-                Err(BusError::refused(refusal))
-            }
-            _ => Err(BusError::unavailable(cause)),
+            _ => Err(cause.into()),
         },
     }
 }

@@ -78,13 +78,7 @@ impl Work {
             max_ack_pending: MAX_ACK_PENDING,
             ..Default::default()
         };
-        let consumer = stream.create_consumer(config).await.map_err(|cause| {
-            use async_nats::jetstream::stream::ConsumerErrorKind as Error;
-            match cause.kind() {
-                Error::JetStream(refusal) if refusal.code() < 500 => BusError::refused(refusal),
-                _ => BusError::unavailable(cause),
-            }
-        })?;
+        let consumer = stream.create_consumer(config).await?;
         let messages = consumer
             .stream()
             .max_messages_per_batch(batch)

@@ -1,9 +1,9 @@
 //! Dead letters of other services: each under a subject of its service, so that it finds its own and no others.
 
 use async_nats::HeaderMap;
+use async_nats::jetstream;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{self, RawMessageErrorKind};
-use async_nats::jetstream::{self, context::GetStreamErrorKind};
 use bytes::Bytes;
 use jiff::Timestamp;
 
@@ -124,13 +124,7 @@ impl Letters {
     }
 
     pub(super) async fn stream(&self) -> Result<stream::Stream<()>, BusError> {
-        let found = self.context.get_stream_no_info(subjects::DEAD_STREAM).await;
-        found.map_err(|cause| match cause.kind() {
-            GetStreamErrorKind::JetStream(refusal) if refusal.code() < 500 => {
-                BusError::refused(refusal)
-            }
-            _ => BusError::unavailable(cause),
-        })
+        Ok(self.context.get_stream_no_info(subjects::DEAD_STREAM).await?)
     }
 }
 
