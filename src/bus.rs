@@ -9,6 +9,7 @@ pub mod connect;
 pub mod control;
 pub mod dead_letter;
 pub mod direct;
+pub mod erase;
 pub mod error;
 pub mod health;
 pub mod log;

@@ -121,23 +121,3 @@ pub async fn payload_at(log: &Log, seq: Seq) -> Result<Option<Bytes>, BusError> 
         Err(cause) => Err(BusError::unavailable(cause)),
     }
 }
-
-/// Erases what is stored at a sequence, overwriting it. Erasing twice is harmless.
-///
-/// # Errors
-/// [`BusError::Unavailable`] without an answer.
-pub async fn erase(log: &Log, seq: Seq) -> Result<(), BusError> {
-    use async_nats::jetstream::stream::DeleteMessageErrorKind as Error;
-    match log.stream.delete_message(seq).await {
-        Ok(_) => Ok(()),
-        Err(cause) => match cause.kind() {
-            // "no message found" (10037) and "sequence not found" (10043): it is gone already.
-            Error::JetStream(refusal)
-                if matches!(refusal.error_code().0, 10037 | 10043 | 10057) =>
-            {
-                Ok(())
-            }
-            _ => Err(BusError::unavailable(cause)),
-        },
-    }
-}

@@ -25,6 +25,8 @@ use crate::domain::media::MediaKey;
 
 use super::spool::Spooled;
 
+mod listing;
+
 /// The least that S3 takes as a part of an upload, but for its last.
 const PART: usize = 5 << 20;
 /// A folder takes any.
@@ -150,11 +152,8 @@ impl Objects {
 
     /// The name of an object: two digits of the key first, so that no folder gets too full.
     fn path(&self, object: Object) -> Path {
-        let (kind, key) = match object {
-            Object::Original(key) => ("media", key),
-            Object::Thumbnail(key) => ("thumbnails", key),
-            Object::Incoming(key) => ("incoming", key),
-        };
+        let (Object::Original(key) | Object::Thumbnail(key) | Object::Incoming(key)) = object;
+        let kind = listing::folder(object);
         let shard = key.as_bytes()[15];
         Path::from(format!("{}/{kind}/{shard:02x}/{key}", self.prefix))
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::log::Log;
 use crate::bus::presence::Bucket;
-use crate::bus::{BusError, dead_letter, direct, reads};
+use crate::bus::{BusError, dead_letter, direct, erase, reads};
 use crate::domain::clock::SharedClock;
 use crate::domain::conversation::Conversation;
 use crate::domain::ids::UserId;
@@ -223,9 +223,8 @@ impl Eraser {
             }
         }
         self.store.note_holes(&holes).await?;
-        for seq in gone.iter().chain(&holes) {
-            reads::erase(&self.log, *seq).await?;
-        }
+        gone.append(&mut holes);
+        erase::all(&self.log, &gone).await?;
         let rows = changes.last().map(|(seq, _)| *seq).filter(|_| changes.len() == PAGE as usize);
         let read = Some(page.through).filter(|through| *through < until);
         // Both are in the order of the log: on from where the first one ended.
@@ -267,6 +266,8 @@ impl Eraser {
                     return Ok(Step::Waits);
                 }
                 self.store.finish_erasure(user, now).await?;
+                // Whatever events up to here have told of the user is gone, and no difference to who compares.
+                erasure.through = self.store.progress().await?.last_seq;
                 begin(erasure, Stage::Done);
                 erasure.finished_at = Some(now);
                 self.metrics.own_data.erased.inc();

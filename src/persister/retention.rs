@@ -16,8 +16,8 @@ use super::{Fault, Persister};
 /// Conversations of one look: each costs a look into the index of messages, together some 10 ms. A million of them are
 /// walked through in a quarter of an hour.
 const CONVERSATIONS: u32 = 500;
-/// Messages that are removed at a time. Where the log still holds them, each is a request to it of a millisecond or so; batches
-/// wait meanwhile. 400 a second, which is 34 million a day.
+/// Messages that are removed at a time: some 100 ms with what the log still has of them, in which batches wait. 400 a second,
+/// which is 34 million a day.
 const ROUND: u32 = 200;
 /// Between two looks: batches have most of the time.
 const EVERY: Duration = Duration::from_millis(500);

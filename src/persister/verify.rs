@@ -7,8 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use jiff::SignedDuration;
 use uuid::Uuid;
 
 use crate::bus::log::{Entry, Log};
@@ -16,12 +15,13 @@ use crate::bus::tail::seq_of;
 use crate::bus::{BusError, dead_letter, direct, reads};
 use crate::domain::clock::SharedClock;
 use crate::domain::ids::{ConversationId, Seq};
-use crate::media::objects::{Object, ObjectError, Objects};
+use crate::media::objects::{ObjectError, Objects};
 use crate::store::inspect::{Finding, Inspector, Kind};
 use crate::store::{Store, StoreError};
 
 use super::{NAME, batch};
 
+mod files;
 mod repair;
 
 pub use repair::Repaired;
@@ -30,8 +30,6 @@ pub use repair::Repaired;
 const PAGE: usize = 1_000;
 /// Differences that are listed, and can be repaired in one go; more are counted. At 200 bytes each 2 MB.
 const LISTED: usize = 10_000;
-/// Objects that are asked for at a time.
-const ASKED: usize = 16;
 /// Dead letters that are looked through before something counts as missing.
 const LETTERS: usize = 10_000;
 
@@ -41,6 +39,8 @@ pub struct Verifier {
     pub log: Log,
     /// Where files are, if they are to be looked for.
     pub objects: Option<Arc<Objects>>,
+    /// Bytes without a row that are younger may be of an upload that is under way elsewhere.
+    pub orphans_after: SignedDuration,
     pub clock: SharedClock,
 }
 
@@ -151,6 +151,7 @@ impl Verifier {
         self.recount(&inspector, scope, extent.last, &mut report).await?;
         if scope.conversation.is_none() {
             self.files(&inspector, &mut report).await?;
+            self.strays(&inspector, &mut report).await?;
         }
         self.settle(&mut report).await?;
         Ok(report)
@@ -221,35 +222,6 @@ impl Verifier {
             after = counted.last;
         }
         Ok(())
-    }
-
-    /// Files against what names them, and against the store.
-    async fn files(&self, inspector: &Inspector, report: &mut Report) -> Result<(), VerifyError> {
-        let mut after = Uuid::nil();
-        loop {
-            let unnamed = inspector.files(after).await?;
-            let Some(last) = unnamed.files.last().copied() else { return Ok(()) };
-            after = last;
-            report.files += unnamed.files.len() as u64;
-            report.add(unnamed.findings);
-            let Some(objects) = &self.objects else { continue };
-            let mut asked = stream::iter(unnamed.files)
-                .map(async |key| (key, objects.size(Object::Original(key)).await))
-                .buffer_unordered(ASKED);
-            while let Some((key, size)) = asked.next().await {
-                match size {
-                    Ok(_) => {}
-                    Err(ObjectError::NotFound) => report.add(vec![Finding {
-                        kind: Kind::ObjectMissing,
-                        conversation_id: None,
-                        seq: None,
-                        id: Some(key),
-                        detail: "its bytes are not in the store".to_owned(),
-                    }]),
-                    Err(cause) => return Err(cause.into()),
-                }
-            }
-        }
     }
 
     /// Takes out what is none after all: what lies in the dead letters, and what left the log meanwhile.

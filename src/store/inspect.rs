@@ -16,6 +16,7 @@ use super::{POOL_WAIT, Settings, Store, StoreError};
 mod counters;
 mod media;
 mod rebuild;
+mod removed;
 mod reverse;
 mod rows;
 
@@ -60,6 +61,8 @@ pub enum Kind {
     MediaUnnamed,
     /// The bytes of a file are not in the store.
     ObjectMissing,
+    /// The store has bytes that no row knows of, and that no upload can be about to.
+    ObjectUnknown,
 }
 
 impl Kind {
@@ -84,6 +87,7 @@ impl Kind {
             Self::MediaUseUnfounded => "mediaUseUnfounded",
             Self::MediaUnnamed => "mediaUnnamed",
             Self::ObjectMissing => "objectMissing",
+            Self::ObjectUnknown => "objectUnknown",
         }
     }
 

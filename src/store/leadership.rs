@@ -135,8 +135,9 @@ impl Leader {
         Ok(())
     }
 
-    /// Forgets changes before `first`, the beginning of the log: no cursor reaches back to them. At most `limit` of each
-    /// kind; returns whether there may be more.
+    /// Forgets changes before `first`, the beginning of the log: no cursor reaches back to them. Those of messages stay until
+    /// the index of words has them, however far it is behind. At most `limit` of each kind; returns whether there may be
+    /// more.
     ///
     /// # Errors
     /// As every statement.
@@ -144,7 +145,9 @@ impl Leader {
         let mut more = false;
         for sql in [
             "DELETE FROM message_changes WHERE seq IN
-                 (SELECT seq FROM message_changes WHERE seq < $1 ORDER BY seq LIMIT $2)",
+                 (SELECT seq FROM message_changes
+                  WHERE seq < $1 AND seq <= (SELECT last_seq FROM progress WHERE name = 'search')
+                  ORDER BY seq LIMIT $2)",
             "DELETE FROM conversation_changes WHERE seq IN
                  (SELECT seq FROM conversation_changes WHERE seq < $1 ORDER BY seq LIMIT $2)",
             "DELETE FROM membership_changes WHERE (user_id, seq) IN

@@ -258,3 +258,30 @@ async fn a_deleted_message_is_quoted_nowhere() {
         assert!(!json!(history).to_string().contains("a secret"));
     }
 }
+
+#[tokio::test]
+async fn many_that_go_at_once_leave_the_log_as_well() {
+    let world = World::start_with(UNPACED).await;
+    let (ada, ben) = (world.user("Ada"), world.user("Ben"));
+    let rest = world.node().rest(&ada);
+    let direct = flow::open_direct(&rest, &ben).await;
+    let mut ws = world.node().ws(&ada).await;
+    let mut places = Vec::new();
+    for number in 0..100 {
+        places.push(place_of(&ws.say(direct, &number.to_string()).await).0);
+    }
+    world.persisted().await;
+    // As it is for a whole conversation, or all that a user has written.
+    let database = world.database.client().await;
+    let asked = "INSERT INTO due_deletions (message_id) SELECT id FROM messages";
+    assert_eq!(database.execute(asked, &[]).await.expect("asked"), 100);
+    for seq in places {
+        world.erased(seq).await;
+    }
+    assert!(world.rows(direct).await.iter().all(|row| row.deleted && row.content.is_empty()));
+    eventually("nothing is left to do", async || {
+        let sql = "SELECT (SELECT count(*) FROM erasures) + (SELECT count(*) FROM due_deletions)";
+        (database.query_one(sql, &[]).await.expect("a row").get::<_, i64>(0) == 0).then_some(())
+    })
+    .await;
+}

@@ -3,6 +3,7 @@
 mod backup;
 mod doctor;
 mod explain;
+mod removed;
 mod verify;
 
 use std::process::Output;

@@ -13,6 +13,8 @@ use crate::harness::{Rest, User, World};
 mod index;
 mod refusals;
 
+pub use index::{indexed, words};
+
 /// Two people with a group.
 async fn talking() -> (World, User, User, Uuid) {
     let world = World::start_with(UNPACED).await;

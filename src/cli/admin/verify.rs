@@ -29,9 +29,12 @@ const SHOWN: usize = 40;
 It can run while the service does, needs little memory, and reads the whole log unless told otherwise. Broken off, it \
 says with which --since it goes on.
 
---repair rebuilds what is wrong from the log, conversation by conversation, with a recount; each is in the audit. What \
-only Postgres has stays, unless --drop-unknown says otherwise: the log may have lost it. Under a legal hold it stays in \
-any case. Words of rebuilt messages are found again after `messaging admin search rebuild`.")]
+--repair rebuilds what is wrong from the log, conversation by conversation, with a recount and the index of words; each \
+is in the audit. What only Postgres has stays, unless --drop-unknown says otherwise: the log may have lost it. Under a \
+legal hold it stays in any case. What was removed on purpose (deletions, retention, a user's data) never comes back.
+
+Bytes in the store of files that no row knows of are removed by --repair once they are older than media.orphans_after. \
+So have nothing else of the same installation's names in that folder or under that prefix of the bucket.")]
 pub struct Args {
     /// Only this conversation.
     #[arg(long, value_name = "UUID")]
@@ -123,7 +126,8 @@ async fn verifier(args: &Args, operator: &Operator) -> anyhow::Result<Verifier> 
     let location = settings::place(&operator.config.media)?.filter(|_| !args.no_objects);
     let objects = location.map(|place| Objects::open(&place)).transpose();
     let objects = objects.map_err(anyhow::Error::msg)?.map(Arc::new);
-    Ok(Verifier { store, log, objects, clock: Arc::new(SystemClock) })
+    let orphans_after = SignedDuration::try_from(operator.config.media.orphans_after)?;
+    Ok(Verifier { store, log, objects, orphans_after, clock: Arc::new(SystemClock) })
 }
 
 async fn place(args: &Args, log: &Log) -> anyhow::Result<Option<Seq>> {

@@ -1,6 +1,6 @@
 //! Rebuilding what was found wrong, conversation by conversation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bus::{direct, reads};
 use crate::domain::ids::{ConversationId, Seq};
@@ -11,6 +11,8 @@ use super::{PAGE, Report, Scope, Verifier, VerifyError, batch, lowest};
 
 /// While a conversation is rebuilt the persister goes on; what it changed in between is found by looking again.
 const ROUNDS: usize = 3;
+/// Said of what is left as it is because the log may still tell what is about to be erased.
+const ERASING: &str = "; somebody's data are being erased here, repair it when that is done";
 
 /// What a repair did.
 #[derive(Debug, Default)]
@@ -44,7 +46,11 @@ impl Verifier {
                 if findings.is_empty() {
                     break;
                 }
-                self.rebuild(&mut inspector, conversation, &findings, note).await?;
+                let rebuilt = self.rebuild(&mut inspector, conversation, &findings, note).await?;
+                if rebuilt == Rebuilt::Erasing {
+                    findings.iter_mut().for_each(|finding| finding.detail.push_str(ERASING));
+                    break;
+                }
                 findings = self.again(conversation, report.from).await?;
                 if !drop_unknown {
                     take_unknown(&mut findings);
@@ -61,6 +67,10 @@ impl Verifier {
             inspector.release_files(keys, self.clock.now(), &note).await?;
             repaired.files += keys.len() as u64;
         }
+        let strays = report.findings.iter().filter(|f| f.kind == Kind::ObjectUnknown);
+        let strays: BTreeSet<_> = strays.filter_map(|finding| finding.id).collect();
+        let strays: Vec<_> = strays.into_iter().collect();
+        repaired.files += self.remove_strays(&inspector, &strays, note).await?;
         let lost = report.findings.iter().filter(|f| f.kind == Kind::ObjectMissing);
         repaired.left.extend(lost.cloned());
         Ok(repaired)
@@ -72,38 +82,45 @@ impl Verifier {
         conversation: ConversationId,
         findings: &[Finding],
         note: &Audit,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<Rebuilt, VerifyError> {
+        // Before anything is read of the log, and again behind the lock: an erasure takes longer than what is between.
+        if inspector.is_erasing(conversation).await? {
+            return Ok(Rebuilt::Erasing);
+        }
         let note = Audit { target: conversation.to_string(), ..note.clone() };
         inspector.drop_unknown(conversation, findings, &note).await?;
-        if let Some(from) = lowest(findings)
-            && !self.replay(inspector, conversation, from, &note).await?
-        {
-            return Ok(());
+        if let Some(from) = lowest(findings) {
+            let rebuilt = self.replay(inspector, conversation, from, &note).await?;
+            if rebuilt != Rebuilt::Done {
+                return Ok(rebuilt);
+            }
         }
         let end = reads::extent(&self.log).await?.last;
-        Ok(inspector.renumber(conversation, end, &note).await?)
+        inspector.renumber(conversation, end, &note).await?;
+        Ok(Rebuilt::Done)
     }
 
-    /// Applies the log of a conversation again; false when there is no such conversation.
+    /// Applies the log of a conversation again.
     async fn replay(
         &self,
         inspector: &mut Inspector,
         conversation: ConversationId,
         from: Seq,
         note: &Audit,
-    ) -> Result<bool, VerifyError> {
+    ) -> Result<Rebuilt, VerifyError> {
         let until = self.store.progress().await?.last_seq;
         let mut next = from;
         while next <= until {
             let page = direct::page(&self.log, Some(conversation), next, until, PAGE).await?;
             let (mut batch, _) = batch::read(&page.entries);
             batch.through = super::last(&page.entries).unwrap_or(page.through);
-            if inspector.replay(conversation, &batch, note).await? == Rebuilt::NoSuchConversation {
-                return Ok(false);
+            let rebuilt = inspector.replay(conversation, batch, note).await?;
+            if rebuilt != Rebuilt::Done {
+                return Ok(rebuilt);
             }
             next = page.through + 1;
         }
-        Ok(true)
+        Ok(Rebuilt::Done)
     }
 
     async fn again(
@@ -123,7 +140,10 @@ fn by_conversation(findings: &[Finding]) -> BTreeMap<ConversationId, Vec<Finding
     for finding in findings {
         let is_file = matches!(
             finding.kind,
-            Kind::MediaUnnamed | Kind::MediaUseUnfounded | Kind::ObjectMissing
+            Kind::MediaUnnamed
+                | Kind::MediaUseUnfounded
+                | Kind::ObjectMissing
+                | Kind::ObjectUnknown
         );
         if let Some(conversation) = finding.conversation_id.filter(|_| !is_file) {
             groups.entry(conversation).or_default().push(finding.clone());

@@ -82,6 +82,29 @@ impl Inspector {
     }
 }
 
+impl Inspector {
+    /// Which of these files are still handed out.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn still_there(&self, keys: &[MediaKey]) -> Result<Vec<MediaKey>, StoreError> {
+        let sql = "SELECT key FROM media WHERE key = ANY($1) AND state = 'ready'";
+        let found = rows(&self.client, sql, &[&keys]).await?;
+        found.iter().map(|row| Ok(row.try_get("key")?)).collect()
+    }
+
+    /// Which of these have no row. A row is there before the first byte, and goes after the last one.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn without_row(&self, keys: &[MediaKey]) -> Result<Vec<MediaKey>, StoreError> {
+        let sql = "SELECT DISTINCT k.key FROM UNNEST($1::uuid[]) AS k(key)
+                   WHERE NOT EXISTS (SELECT 1 FROM media f WHERE f.key = k.key)";
+        let found = rows(&self.client, sql, &[&keys]).await?;
+        found.iter().map(|row| Ok(row.try_get("key")?)).collect()
+    }
+}
+
 /// What is kept for messages that are not there is not kept for them any more, and what nothing names is looked at by
 /// whoever collects files.
 pub(super) async fn release(

@@ -3,8 +3,11 @@
 //!
 //! Every transaction holds the conversation's row, as the persister does for each batch with messages of it.
 
+use std::collections::BTreeSet;
+
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::domain::ids::{ConversationId, Seq};
@@ -12,10 +15,10 @@ use crate::domain::media::MediaKey;
 use crate::domain::message::Message;
 use crate::store::audit::{self, Audit};
 use crate::store::projection::{self, Batch};
-use crate::store::{StoreError, execute, row, rows, signed};
+use crate::store::{StoreError, execute, row, rows, search, signed, unsigned};
 
 use super::rows::messages as differing;
-use super::{Finding, Inspector, Kind, media};
+use super::{Finding, Inspector, Kind, media, removed};
 
 /// What became of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub enum Rebuilt {
     Done,
     /// There is no such conversation: its events are in the dead letters.
     NoSuchConversation,
+    /// The data of somebody in it are being erased: nothing was changed.
+    Erasing,
 }
 
 impl Inspector {
@@ -37,20 +42,10 @@ impl Inspector {
         note: &Audit,
     ) -> Result<(), StoreError> {
         let tx = self.client.transaction().await?;
-        lock(&tx, conversation).await?;
-        let (seqs, _) = Self::places(findings, Kind::ChangeUnknown);
-        for table in ["message_changes", "conversation_changes", "membership_changes"] {
-            let sql = format!("DELETE FROM {table} WHERE conversation_id = $1 AND seq = ANY($2)");
-            execute(&tx, &sql, &[&conversation, &seqs]).await?;
+        if lock(&tx, conversation).await? != Ground::Erasing {
+            drop_rows(&tx, conversation, findings).await?;
+            audit::insert(&tx, note).await?;
         }
-        let (seqs, _) = Self::places(findings, Kind::ReactionUnknown);
-        let sql = "DELETE FROM reactions WHERE conversation_id = $1 AND seq = ANY($2)";
-        execute(&tx, sql, &[&conversation, &seqs]).await?;
-        let (seqs, _) = Self::places(findings, Kind::MessageUnknown);
-        let sql = "DELETE FROM messages WHERE conversation_id = $1 AND seq = ANY($2)
-                   AND NOT EXISTS (SELECT 1 FROM conversations c WHERE c.id = $1 AND c.held_at IS NOT NULL)";
-        execute(&tx, sql, &[&conversation, &seqs]).await?;
-        audit::insert(&tx, note).await?;
         Ok(tx.commit().await?)
     }
 
@@ -61,22 +56,28 @@ impl Inspector {
     pub async fn replay(
         &mut self,
         conversation: ConversationId,
-        batch: &Batch,
+        batch: Batch,
         note: &Audit,
     ) -> Result<Rebuilt, StoreError> {
         let tx = self.client.transaction().await?;
-        if !lock(&tx, conversation).await? {
-            return Ok(Rebuilt::NoSuchConversation);
-        }
+        let removed_through = match lock(&tx, conversation).await? {
+            Ground::Nowhere => return Ok(Rebuilt::NoSuchConversation),
+            Ground::Erasing => return Ok(Rebuilt::Erasing),
+            Ground::Here { removed_through } => removed_through,
+        };
+        let batch = removed::without(&tx, batch, removed_through).await?;
         // Looked at again behind the lock.
         let wrong = differing(&tx, &batch.messages).await?;
         let wrong: Vec<Uuid> = wrong.iter().filter_map(|finding| finding.id).collect();
-        execute(&tx, "DELETE FROM messages WHERE id = ANY($1)", &[&wrong]).await?;
+        let sql = "DELETE FROM messages WHERE id = ANY($1) RETURNING conversation_id, seq";
+        let mut places = places(&rows(&tx, sql, &[&wrong]).await?)?;
         let again: Vec<&Message> =
             batch.messages.iter().filter(|m| wrong.contains(&m.id)).collect();
-        forget_reactions(&tx, batch).await?;
-        forget_edits(&tx, batch).await?;
-        projection::replay(&tx, batch, &again).await?;
+        forget_reactions(&tx, &batch).await?;
+        forget_edits(&tx, &batch).await?;
+        projection::replay(&tx, &batch, &again).await?;
+        places.extend(touched(&batch));
+        search::index::renew_at(&tx, &places).await?;
         audit::insert(&tx, note).await?;
         tx.commit().await?;
         Ok(Rebuilt::Done)
@@ -94,7 +95,7 @@ impl Inspector {
         note: &Audit,
     ) -> Result<(), StoreError> {
         let tx = self.client.transaction().await?;
-        if !lock(&tx, conversation).await? {
+        if lock(&tx, conversation).await? == Ground::Nowhere {
             return Ok(());
         }
         // In the order of everybody who updates several.
@@ -146,9 +147,58 @@ impl Inspector {
     }
 }
 
-async fn lock(tx: &Transaction<'_>, conversation: ConversationId) -> Result<bool, StoreError> {
-    let sql = "SELECT id FROM conversations WHERE id = $1 FOR NO KEY UPDATE";
-    Ok(row(tx, sql, &[&conversation]).await?.is_some())
+async fn drop_rows(
+    tx: &Transaction<'_>,
+    conversation: ConversationId,
+    findings: &[Finding],
+) -> Result<(), StoreError> {
+    let (seqs, _) = Inspector::places(findings, Kind::ChangeUnknown);
+    for table in ["message_changes", "conversation_changes", "membership_changes"] {
+        let sql = format!("DELETE FROM {table} WHERE conversation_id = $1 AND seq = ANY($2)");
+        execute(tx, &sql, &[&conversation, &seqs]).await?;
+    }
+    let (seqs, _) = Inspector::places(findings, Kind::ReactionUnknown);
+    let sql = "DELETE FROM reactions WHERE conversation_id = $1 AND seq = ANY($2)";
+    execute(tx, sql, &[&conversation, &seqs]).await?;
+    let (seqs, _) = Inspector::places(findings, Kind::MessageUnknown);
+    let sql = "DELETE FROM messages WHERE conversation_id = $1 AND seq = ANY($2)
+               AND NOT EXISTS (SELECT 1 FROM conversations c WHERE c.id = $1 AND c.held_at IS NOT NULL)
+               RETURNING conversation_id, seq";
+    let gone = places(&rows(tx, sql, &[&conversation, &seqs]).await?)?;
+    search::index::renew_at(tx, &gone).await
+}
+
+/// What a conversation is that is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    Nowhere,
+    /// The data of somebody in it are being erased.
+    Erasing,
+    Here {
+        /// Messages up to here were removed if they have no row.
+        removed_through: Seq,
+    },
+}
+
+async fn lock(tx: &Transaction<'_>, conversation: ConversationId) -> Result<Ground, StoreError> {
+    let sql = "SELECT removed_through_seq FROM conversations WHERE id = $1 FOR NO KEY UPDATE";
+    let Some(found) = row(tx, sql, &[&conversation]).await? else { return Ok(Ground::Nowhere) };
+    if removed::is_erasing(tx, conversation).await? {
+        return Ok(Ground::Erasing);
+    }
+    Ok(Ground::Here { removed_through: unsigned(&found, "removed_through_seq")? })
+}
+
+fn places(found: &[Row]) -> Result<BTreeSet<(ConversationId, i64)>, StoreError> {
+    found.iter().map(|row| Ok((row.try_get("conversation_id")?, row.try_get("seq")?))).collect()
+}
+
+/// The places of the messages that a stretch of the log is about.
+fn touched(batch: &Batch) -> impl Iterator<Item = (ConversationId, i64)> {
+    let messages = batch.messages.iter().map(|m| (m.conversation_id, signed(m.seq)));
+    let edits = batch.edits.iter().map(|e| (e.conversation_id, signed(e.message_seq)));
+    let deletions = batch.deletions.iter().map(|d| (d.conversation_id, signed(d.message_seq)));
+    messages.chain(edits).chain(deletions)
 }
 
 /// A reaction of the same place that says something else would be taken for applied.

@@ -15,7 +15,8 @@ impl Inspector {
     /// Rows between two places of the log that nothing in the log tells of. `batch` is all that the log has there, of
     /// `conversation` or of all.
     ///
-    /// What was deleted is erased from the log, and what vanishes by itself leaves it: that is no difference.
+    /// What was deleted is erased from the log, what vanishes by itself leaves it, and with somebody whose data were erased
+    /// goes what others said of them: that is no difference.
     ///
     /// # Errors
     /// As every statement.
@@ -33,7 +34,8 @@ impl Inspector {
             WHERE m.seq BETWEEN $1 AND $2 AND ($3::uuid IS NULL OR m.conversation_id = $3)
                 AND m.seq <> ALL($4) AND m.deleted_at IS NULL
                 AND (m.expires_at IS NULL OR m.expires_at > $5)
-                AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.seq = m.seq)";
+                AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.seq = m.seq)
+                AND NOT EXISTS (SELECT 1 FROM log_holes h WHERE h.seq = m.seq)";
         let by = vanished_by(now);
         let found = rows(&self.client, sql, &[&first, &last, &conversation, &known, &by]).await?;
         let mut findings = all(&found, Kind::MessageUnknown, "it is in Postgres only")?;
@@ -56,6 +58,7 @@ impl Inspector {
             WHERE c.seq BETWEEN $1 AND $2 AND ($3::uuid IS NULL OR c.conversation_id = $3)
                 AND c.seq <> ALL($4)
                 AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.seq = c.seq)
+                AND NOT EXISTS (SELECT 1 FROM log_holes h WHERE h.seq = c.seq)
                 AND NOT (c.kind = 'edit' AND EXISTS (SELECT 1 FROM messages m
                     WHERE m.id = c.message_id AND m.deleted_at IS NOT NULL))";
         let found = rows(&self.client, sql, &[&first, &last, &conversation, &known]).await?;
@@ -67,11 +70,13 @@ impl Inspector {
             WHERE c.seq BETWEEN $1 AND $2 AND ($3::uuid IS NULL OR c.conversation_id = $3)
                 AND c.seq <> ALL($4)
                 AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.seq = c.seq)
+                AND NOT EXISTS (SELECT 1 FROM log_holes h WHERE h.seq = c.seq)
             UNION ALL
             SELECT c.conversation_id, c.seq, c.user_id FROM membership_changes c
             WHERE c.seq BETWEEN $1 AND $2 AND ($3::uuid IS NULL OR c.conversation_id = $3)
                 AND c.seq <> ALL($4)
-                AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.seq = c.seq)";
+                AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.seq = c.seq)
+                AND NOT EXISTS (SELECT 1 FROM log_holes h WHERE h.seq = c.seq)";
         let found = rows(&self.client, sql, &[&first, &last, &conversation, &known]).await?;
         findings.extend(all(&found, Kind::ChangeUnknown, "the log has no such change")?);
         Ok(findings)

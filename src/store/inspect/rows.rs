@@ -63,8 +63,10 @@ pub(super) async fn messages(
                 $8::text[], $9::timestamptz[], $10::timestamptz[])
             AS e(conversation_id, seq, id, sender_id, type, content, quoted, metadata, expires_at, created_at)
         LEFT JOIN messages m ON m.id = e.id
-        -- What is in no conversation was parked by the persister, or went with its conversation.
-        WHERE (m.id IS NULL AND EXISTS (SELECT 1 FROM conversations c WHERE c.id = e.conversation_id)
+        -- What is in no conversation was parked by the persister, or went with its conversation; retention removes what is
+        -- oldest, and then erases it from the log.
+        WHERE (m.id IS NULL AND EXISTS (SELECT 1 FROM conversations c
+                    WHERE c.id = e.conversation_id AND c.removed_through_seq < e.seq)
                 AND NOT EXISTS (SELECT 1 FROM erasures x WHERE x.seq = e.seq))
             OR m.conversation_id <> e.conversation_id OR m.seq > e.seq
             OR (m.seq = e.seq AND m.deleted_at IS NULL AND (
@@ -197,23 +199,30 @@ async fn reactions(client: &impl GenericClient, batch: &Batch) -> Result<Vec<Fin
 
 /// What replays are made of: a row for each edit and deletion, each change of a conversation, each coming and going.
 async fn changes(client: &impl GenericClient, batch: &Batch) -> Result<Vec<Finding>, StoreError> {
-    let edits = batch.edits.iter().map(|e| (e.conversation_id, e.seq, e.message_id, "edit"));
+    let edits = batch.edits.iter();
+    let edits = edits.map(|e| (e.conversation_id, e.seq, e.message_id, "edit", e.message_seq));
+    let deletions = batch.deletions.iter();
     let deletions =
-        batch.deletions.iter().map(|d| (d.conversation_id, d.seq, d.message_id, "delete"));
-    let messages: Vec<(Uuid, u64, Uuid, &str)> = edits.chain(deletions).collect();
+        deletions.map(|d| (d.conversation_id, d.seq, d.message_id, "delete", d.message_seq));
+    let messages: Vec<(Uuid, u64, Uuid, &str, u64)> = edits.chain(deletions).collect();
     let mut found = Vec::new();
     if !messages.is_empty() {
         let conversations: Vec<Uuid> = messages.iter().map(|m| m.0).collect();
         let seqs: Vec<i64> = messages.iter().map(|m| signed(m.1)).collect();
         let ids: Vec<Uuid> = messages.iter().map(|m| m.2).collect();
         let kinds: Vec<&str> = messages.iter().map(|m| m.3).collect();
+        let places: Vec<i64> = messages.iter().map(|m| signed(m.4)).collect();
+        // Retention removes messages with their changes; that they were deleted before stays in the log.
         let sql = "
             SELECT e.conversation_id, e.seq, e.id
-            FROM UNNEST($1::uuid[], $2::bigint[], $3::uuid[], $4::text[]) AS e(conversation_id, seq, id, kind)
+            FROM UNNEST($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::bigint[])
+                AS e(conversation_id, seq, id, kind, place)
             LEFT JOIN message_changes c
                 ON c.seq = e.seq AND c.message_id = e.id AND c.kind = e.kind
-            WHERE c.seq IS NULL";
-        found.extend(rows(client, sql, &[&conversations, &seqs, &ids, &kinds]).await?);
+            WHERE c.seq IS NULL AND NOT EXISTS (SELECT 1 FROM conversations r
+                WHERE r.id = e.conversation_id AND r.removed_through_seq >= e.place
+                    AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = e.id))";
+        found.extend(rows(client, sql, &[&conversations, &seqs, &ids, &kinds, &places]).await?);
     }
     if !batch.conversations.is_empty() {
         let conversations: Vec<Uuid> =
@@ -224,7 +233,11 @@ async fn changes(client: &impl GenericClient, batch: &Batch) -> Result<Vec<Findi
             SELECT e.conversation_id, e.seq, NULL::uuid AS id
             FROM UNNEST($1::uuid[], $2::bigint[], $3::text[]) AS e(conversation_id, seq, payload)
             LEFT JOIN conversation_changes c ON c.seq = e.seq
-            WHERE c.seq IS NULL OR c.payload <> e.payload";
+            -- Of whoever is being erased the name is taken out here first, and out of the log afterwards.
+            WHERE c.seq IS NULL OR (c.payload <> e.payload
+                AND NOT EXISTS (SELECT 1 FROM log_holes h WHERE h.seq = e.seq)
+                AND NOT EXISTS (SELECT 1 FROM user_erasures x
+                    WHERE x.finished_at IS NULL AND strpos(e.payload, x.user_id::text) > 0))";
         found.extend(rows(client, sql, &[&conversations, &seqs, &payloads]).await?);
         let moves = batch.conversations.iter().filter(|c| c.gained.is_some());
         let moves: Vec<(Uuid, i64, Uuid)> = moves
@@ -237,7 +250,8 @@ async fn changes(client: &impl GenericClient, batch: &Batch) -> Result<Vec<Findi
             SELECT e.conversation_id, e.seq, e.id
             FROM UNNEST($1::uuid[], $2::bigint[], $3::uuid[]) AS e(conversation_id, seq, id)
             LEFT JOIN membership_changes c ON c.user_id = e.id AND c.seq = e.seq
-            WHERE c.seq IS NULL";
+            WHERE c.seq IS NULL AND NOT EXISTS (SELECT 1 FROM user_erasures x
+                WHERE x.user_id = e.id AND (x.finished_at IS NULL OR x.through >= e.seq))";
         found.extend(rows(client, sql, &[&conversations, &seqs, &users]).await?);
     }
     let change = |row: &Row| {

@@ -293,6 +293,11 @@ impl Store {
         self.within(async {
             let mut client = self.client().await?;
             let tx = client.transaction().await?;
+            // Nodes read what has changed between two people by this time, and would go on knowing the block.
+            let sql = "UPDATE block_pairs p SET changed_at = clock_timestamp() FROM blocks b
+                       WHERE b.blocker_id = $1 AND p.low_id = LEAST(b.blocker_id, b.blocked_id)
+                         AND p.high_id = GREATEST(b.blocker_id, b.blocked_id)";
+            execute(&tx, sql, &[&user]).await?;
             for place in super::places::PLACES {
                 if let Some(sql) = place.statement() {
                     execute(&tx, &sql, &[&user]).await?;

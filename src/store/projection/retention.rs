@@ -1,5 +1,7 @@
 //! Removing messages whose time is over, with everything that hangs on them.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -7,7 +9,7 @@ use crate::domain::conversation::ConversationType;
 use crate::domain::ids::{ConversationId, Seq};
 use crate::domain::retention::Retention;
 use crate::store::leadership::Leader;
-use crate::store::{StoreError, execute, rows, signed};
+use crate::store::{StoreError, execute, rows, search, signed};
 
 use super::media;
 
@@ -91,12 +93,15 @@ impl Leader {
         let tx = self.client.transaction().await?;
         let sql = "SELECT id FROM conversations WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
         rows(&tx, sql, &[&overdue.conversations]).await?;
-        let sql = "SELECT m.id FROM UNNEST($1::uuid[], $2::bigint[]) AS o(conversation_id, seq)
+        let sql = "SELECT m.id, m.conversation_id, m.seq
+                   FROM UNNEST($1::uuid[], $2::bigint[]) AS o(conversation_id, seq)
                    JOIN messages m USING (conversation_id, seq)
                    JOIN conversations c ON c.id = m.conversation_id WHERE c.held_at IS NULL";
-        let found = rows(&tx, sql, &[&overdue.conversations, &overdue.seqs]).await?;
-        let ids = found.iter().map(|row| Ok(row.try_get("id")?));
-        let ids = ids.collect::<Result<Vec<Uuid>, StoreError>>()?;
+        let (mut ids, mut places) = (Vec::<Uuid>::new(), BTreeSet::new());
+        for row in rows(&tx, sql, &[&overdue.conversations, &overdue.seqs]).await? {
+            ids.push(row.try_get("id")?);
+            places.insert((row.try_get("conversation_id")?, row.try_get("seq")?));
+        }
         let sql = "INSERT INTO erasures (seq)
                    SELECT m.seq FROM messages m WHERE m.id = ANY($1) AND m.seq >= $2
                    UNION
@@ -105,8 +110,9 @@ impl Leader {
                    ON CONFLICT DO NOTHING";
         execute(&tx, sql, &[&ids, &signed(log_from)]).await?;
         let sql =
-            "UPDATE conversations c SET removed_through = GREATEST(c.removed_through, gone.counter)
-                   FROM (SELECT conversation_id, max(counter) AS counter FROM messages
+            "UPDATE conversations c SET removed_through = GREATEST(c.removed_through, gone.counter),
+                       removed_through_seq = GREATEST(c.removed_through_seq, gone.seq)
+                   FROM (SELECT conversation_id, max(counter) AS counter, max(seq) AS seq FROM messages
                          WHERE id = ANY($1) GROUP BY conversation_id) AS gone
                    WHERE c.id = gone.conversation_id";
         execute(&tx, sql, &[&ids]).await?;
@@ -117,13 +123,12 @@ impl Leader {
             "DELETE FROM reactions WHERE message_id = ANY($1)",
             "DELETE FROM message_pins WHERE message_id = ANY($1)",
             "DELETE FROM message_changes WHERE message_id = ANY($1)",
-            "DELETE FROM message_search s USING messages m
-             WHERE m.id = ANY($1) AND s.conversation_id = m.conversation_id AND s.seq = m.seq",
         ] {
             execute(&tx, sql, &[&ids]).await?;
         }
         media::release(&tx, &ids).await?;
         let gone = execute(&tx, "DELETE FROM messages WHERE id = ANY($1)", &[&ids]).await?;
+        search::index::renew_at(&tx, &places).await?;
         // Without any, a conversation is as empty as a new one; its counter stays.
         let sql = "UPDATE conversations c
                    SET last_message_seq = 0, last_message_id = NULL, last_message_at = NULL

@@ -284,6 +284,22 @@ impl Counts {
     }
 }
 
+/// Brings the entries of some places in line with what messages say there, in the transaction that has changed or removed
+/// them. What was not indexed before is from now on; the indexer finds nothing to do there.
+pub(in crate::store) async fn renew_at(
+    tx: &Transaction<'_>,
+    places: &BTreeSet<(ConversationId, i64)>,
+) -> Result<(), StoreError> {
+    if places.is_empty() {
+        return Ok(());
+    }
+    hold(tx).await?;
+    let entries = entries_at(tx, places).await?;
+    put(tx, &entries).await?;
+    let there = entries.iter().map(|entry| (entry.conversation_id, entry.seq)).collect();
+    forget(tx, &places.difference(&there).copied().collect()).await
+}
+
 /// Takes messages out of the index, and their words out of the vocabulary, in the transaction that removes their rows.
 pub(super) async fn forget(
     tx: &Transaction<'_>,

@@ -40,11 +40,14 @@ async fn what_is_past_its_time_leaves_rows_log_pins_and_quotes_and_counts_as_rea
     assert_eq!(third["replyTo"]["content"], "first!");
     let kept = send(&rest, direct, "between us").await;
     assert_eq!(unread(&other, id).await, 3);
+    crate::search::indexed(&world).await;
     make_old(&world, &[&first, &second, &kept]).await;
     are_gone(&world, id, 1).await;
     for message in [&first, &second] {
         world.erased(place_of(message).0).await;
     }
+    let words = crate::search::words(&world).await;
+    assert!(!words.contains("first") && !words.contains("second"), "{words:?}");
     let left = history(&other, id, 10).await;
     assert_eq!(left.iter().map(|m| &m["content"]).collect::<Vec<_>>(), ["third"]);
     assert_eq!(left[0]["replyTo"]["content"], "");

@@ -6,6 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{document, said};
+use crate::harness::cluster::Cluster;
 use crate::harness::flow::{self, UNPACED, history, place_of};
 use crate::harness::shipped::Shipped;
 use crate::harness::upload::{Form, encoded};
@@ -108,6 +109,42 @@ async fn cursor_of(mut ws: Ws) -> String {
         event = ws.event("newMessage").await;
     }
     event["cursor"].as_str().expect("a cursor").to_owned()
+}
+
+#[tokio::test]
+async fn three_servers_that_replicate_are_backed_up_while_they_work_and_restored() {
+    let cluster = Cluster::start().await;
+    let mut world = World::without_nodes().await;
+    let replicated = [("NATS_URL", cluster.urls.as_str()), ("MESSAGING_NATS_REPLICAS", "3")];
+    let settings = [UNPACED, &replicated].concat();
+    let first = world.add_node(&settings).await;
+    let (ada, ben) = (world.user("Ada"), world.user("Ben"));
+    let rest = world.nodes()[first].rest(&ada);
+    let chat = flow::open_direct(&rest, &ben).await;
+    for number in 0..30 {
+        flow::send(&rest, chat, &number.to_string()).await;
+    }
+    let before = history(&rest, chat, 50).await;
+    let folder = tools::folder("backup").join("here");
+    let folder = folder.to_str().expect("text");
+    let output = world.admin_with(&["backup", folder], &replicated).await;
+    assert!(output.status.success(), "{}", said(&output));
+    flow::send(&rest, chat, "after the backup").await;
+    world.node_mut(first).terminate().await;
+
+    let restore = ["restore", folder, "--yes", "--reason", "a test"];
+    let output = world.admin_with(&restore, &replicated).await;
+    assert!(output.status.success(), "{}", said(&output));
+    let log = cluster.context().await.get_stream("CHAT").await.expect("the log");
+    assert_eq!(log.cached_info().config.num_replicas, 3);
+    let second = world.add_node(&settings).await;
+    let rest = world.nodes()[second].rest(&ada);
+    assert_eq!(history(&rest, chat, 50).await, before);
+    let sent = flow::send(&rest, chat, "goes on").await;
+    assert!(place_of(&sent).0 > place_of(&before[29]).0);
+    assert_eq!(history(&rest, chat, 50).await.len(), 31, "and Postgres has it");
+    let output = world.admin_with(&["verify", "--json"], &replicated).await;
+    assert!(output.status.success(), "{}", document(&output));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The end of one's own data: nothing of it is left anywhere, others keep what is theirs, and no crash stops it.
 
 use jiff::Timestamp;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -308,6 +308,69 @@ async fn a_node_that_begins_later_replays_what_others_said_although_the_log_has_
     let events = missed["events"].as_array().expect("events").iter();
     let mut texts = events.filter_map(|event| event["data"]["content"].as_str());
     assert!(texts.any(|text| text == "quoted once more"), "{missed:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn afterwards_the_log_and_postgres_agree_and_no_repair_brings_anything_back() {
+    let stage = Stage::set().await;
+    let world = &stage.world;
+    stage.ask().await;
+    stage.time_passes().await;
+    stage.is_done().await;
+    world.persisted().await;
+    let settings: Vec<_> =
+        stage.settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let agree = async |arguments: &[&str]| {
+        let arguments = [&["admin", "verify", "--json"], arguments].concat();
+        let mut run = command(&arguments, &world.settings(&settings));
+        let output = tokio::task::spawn_blocking(move || run.output()).await.expect("run");
+        let output = output.expect("run");
+        let report = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+    };
+    agree(&[]).await;
+    let rows = async || {
+        let database = world.database.client().await;
+        let sql = "SELECT (SELECT json_agg(m ORDER BY seq)::text FROM messages m),
+                          (SELECT json_agg(c ORDER BY seq)::text FROM conversation_changes c),
+                          (SELECT json_agg(c ORDER BY user_id, seq)::text FROM membership_changes c),
+                          (SELECT json_agg(c ORDER BY seq)::text FROM message_changes c)";
+        let row = database.query_one(sql, &[]).await.expect("a row");
+        [0, 1, 2, 3].map(|at| row.get::<_, Option<String>>(at))
+    };
+    let before = rows().await;
+    let database = world.database.client().await;
+    // So that all of the log is applied again.
+    let damage =
+        "UPDATE conversations SET message_count = message_count + 1, participant_count = 9;
+                  DELETE FROM message_changes WHERE kind = 'delete'";
+    database.batch_execute(damage).await.expect("rows");
+    agree(&["--repair", "--yes", "--reason", "a test"]).await;
+    assert_eq!(rows().await, before);
+    assert_eq!(stage.rows_with(&[NAME, SECRET_WORDS, PHONE]).await, Vec::<String>::new());
+    assert!(stage.verified().await.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_they_have_blocked_is_told_by_every_node_that_it_is_over() {
+    let stage = Stage::set().await;
+    let (as_ada, as_ben) =
+        (stage.world.node().rest(&stage.ada), stage.world.node().rest(&stage.ben));
+    let block = format!("/blocks/{}", stage.ben.id);
+    as_ada.call(Method::PUT, &block, None).await.expect(204);
+    let said = json!({"conversationId": stage.direct, "content": "are you there?"});
+    as_ben.post("/messages", said.clone()).await.refused(StatusCode::FORBIDDEN, "forbidden");
+    // Longer ago than any node looks back.
+    let database = stage.world.database.client().await;
+    let sql = "UPDATE block_pairs SET changed_at = changed_at - interval '1 hour'";
+    database.execute(sql, &[]).await.expect("a row");
+    stage.ask().await;
+    stage.time_passes().await;
+    stage.is_done().await;
+    eventually("the node knows", async || {
+        (as_ben.post("/messages", said.clone()).await.status == 201).then_some(())
+    })
+    .await;
 }
 
 /// How long it takes: `cargo test --release --test it a_hundred_thousand -- --ignored --nocapture`.

@@ -111,3 +111,32 @@ async fn a_common_word_is_found_in_one_stretch_of_the_newest_messages_after_the_
     let of_ada = search(&other, "beans", &format!("&limit=100&senderId={}", ada.id)).await;
     assert_eq!((contents(&of_ada).len(), &of_ada["nextCursor"]), (30, &Value::Null));
 }
+
+#[tokio::test]
+async fn what_was_edited_is_indexed_although_the_log_has_forgotten_it_meanwhile() {
+    let (mut world, ada, bayo, group) = talking().await;
+    let rest = world.node().rest(&ada);
+    let said = send(&rest, group, "the first okra").await;
+    indexed(&world).await;
+    // Nobody can index while the test holds the place.
+    let mut client = world.database.client().await;
+    let held = client.transaction().await.expect("begun");
+    let sql = "SELECT last_seq FROM progress WHERE name = 'search' FOR UPDATE";
+    held.execute(sql, &[]).await.expect("held");
+    rest.put(&format!("/messages/{}", id_of(&said)), json!({"content": "yam"})).await.expect(200);
+    let last = send(&rest, group, "later").await["seq"].as_u64().expect("a place");
+    world.persisted().await;
+    world.log().await.purge().sequence(last).await.expect("purged");
+    world.node_mut(0).kill9().await;
+    // Whoever begins to lead forgets what the log does not reach back to.
+    let node = world.add_node(UNPACED).await;
+    let other = world.database.client().await;
+    eventually("older changes are forgotten", async || {
+        let sql = "SELECT count(*) FROM conversation_changes";
+        (other.query_one(sql, &[]).await.expect("a row").get::<_, i64>(0) == 0).then_some(())
+    })
+    .await;
+    held.rollback().await.expect("let go");
+    indexed(&world).await;
+    assert_eq!(found(&world.nodes()[node].rest(&bayo), "yam").await, ["yam"]);
+}
