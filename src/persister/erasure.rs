@@ -40,8 +40,9 @@ const AT_ONCE: u32 = 8;
 const STEPS: usize = 50;
 /// Nodes look every two seconds who is to go, and say goodbye to those who have no connection any more after some five.
 const CLOSING: SignedDuration = SignedDuration::from_secs(12);
-/// Rows and events of a step.
-const PAGE: u32 = 200;
+/// Rows and events of a step: a MB or so in memory. Where somebody is in large communities all that others said there is looked
+/// through as well.
+const PAGE: u32 = 1_000;
 
 /// The leader's task. One that does not know yet that it was replaced takes steps that the next one takes too, which is
 /// harmless.

@@ -59,7 +59,12 @@ impl S3 {
 
     /// How many objects there are.
     pub fn objects(&self) -> usize {
-        files(&self.folder.join(BUCKET))
+        files(&self.bucket())
+    }
+
+    /// Where they are.
+    pub fn bucket(&self) -> PathBuf {
+        self.folder.join(BUCKET)
     }
 }
 

@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use super::document;
 use crate::harness::flow::{self, UNPACED, eventually, id_of, place_of};
+use crate::harness::s3::{self, S3};
+use crate::harness::upload::{Form, encoded};
 use crate::harness::{World, tools};
 
 const REPAIR: [&str; 6] = ["verify", "--repair", "--yes", "--reason", "a test", "--json"];
@@ -87,10 +89,9 @@ async fn bytes_that_no_row_knows_of_are_found_and_removed_once_no_upload_can_be_
     let settings = [("MESSAGING_MEDIA_URL", url.as_str())];
     let world = World::start_with(&[UNPACED, &settings].concat()).await;
     let ada = world.user("Ada");
-    let png = crate::harness::upload::encoded(64, 64, image::ImageFormat::Png);
-    let form = crate::harness::upload::Form::file("p.png", "image/png", &png);
-    world.node().upload(&ada, form).await.expect(201);
-    let known = crate::harness::s3::files(&folder);
+    let png = encoded(64, 64, image::ImageFormat::Png);
+    world.node().upload(&ada, Form::file("p.png", "image/png", &png)).await.expect(201);
+    let known = s3::files(&folder);
     let (day, hour) = (Duration::from_secs(25 * 3600), Duration::from_secs(3600));
     let strays = [
         put(&folder, "media/0a/6f2c1e9a-3a50-4a5e-9d63-5f2f0b1c770a", day),
@@ -113,12 +114,32 @@ async fn bytes_that_no_row_knows_of_are_found_and_removed_once_no_upload_can_be_
     assert!(fine && report["repaired"]["files"] == 2, "{report}");
     assert!(!strays.iter().any(|path| path.exists()));
     assert!(others.iter().all(|path| path.exists()));
-    assert_eq!(crate::harness::s3::files(&folder), known + others.len());
+    assert_eq!(s3::files(&folder), known + others.len());
     let database = world.database.client().await;
     let sql = "SELECT target FROM audit WHERE action = 'verify --repair'";
     let noted = database.query_one(sql, &[]).await.expect("a row");
     assert_eq!(noted.get::<_, &str>(0), "2 objects");
     assert!(verify(&world, &["verify", "--json"], &settings).await.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_are_those_in_a_bucket_under_the_prefix_that_is_ours() {
+    let s3 = S3::start().await;
+    let mut settings = s3.settings();
+    settings.push(("MESSAGING_MEDIA_URL", "s3://files/ours".to_owned()));
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let world = World::start_with(&[UNPACED, &settings].concat()).await;
+    let ada = world.user("Ada");
+    let png = encoded(64, 64, image::ImageFormat::Png);
+    world.node().upload(&ada, Form::file("p.png", "image/png", &png)).await.expect(201);
+    let known = s3.objects();
+    let day = Duration::from_secs(25 * 3600);
+    let stray = put(&s3.bucket(), "ours/media/0a/6f2c1e9a-3a50-4a5e-9d63-5f2f0b1c770a", day);
+    let other = put(&s3.bucket(), "theirs/media/0b/6f2c1e9a-3a50-4a5e-9d63-5f2f0b1c770b", day);
+    let (fine, report) = verify(&world, &REPAIR, &settings).await;
+    assert!(fine && report["counts"] == json!({"objectUnknown": 1}), "{report}");
+    assert!(!stray.exists() && other.exists());
+    assert_eq!(s3.objects(), known + 1);
 }
 
 #[tokio::test]
