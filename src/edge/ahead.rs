@@ -61,7 +61,7 @@ pub enum Order {
 /// What was acknowledged in a conversation until now and is not in Postgres.
 ///
 /// # Errors
-/// `unavailable` when the database does not answer.
+/// `unavailable` when the database does not answer, or when neither it nor this node has got as far as the log.
 pub async fn conversation(edge: &Edge, conversation: ConversationId) -> Result<Ahead, ApiError> {
     let last = match last_seq(edge, conversation).await {
         Some(last) => last,
@@ -75,7 +75,8 @@ pub async fn conversation(edge: &Edge, conversation: ConversationId) -> Result<A
     if progress.last_seq >= last {
         return Ok(Ahead::nothing());
     }
-    let events = match freshness::routed(edge, last, TAIL).await {
+    let is_routed = freshness::routed(edge, last, TAIL).await;
+    let events = match is_routed {
         true => since(edge, conversation, progress.last_seq, last).await,
         false => None,
     };
@@ -85,6 +86,8 @@ pub async fn conversation(edge: &Edge, conversation: ConversationId) -> Result<A
             Ahead { events, is_fresh: false, now: edge.clock.now() }
         }
         None if freshness::sequence(edge, last).await => Ahead::nothing(),
+        // Another node has shown it already, and this one soon will: an older state now would undo that.
+        None if !is_routed => return Err(ApiError::unavailable()),
         None => {
             edge.metrics.reads_stale.inc();
             tracing::warn!(last, "Postgres is too far behind; answering with what it has");
