@@ -25,6 +25,8 @@ pub struct Pass<'a> {
     pub reachable: &'a HashMap<ConversationId, u64>,
     /// Is it the look after the grace?
     pub second: bool,
+    /// Whoever has no connection is alerted now; else everybody may have one.
+    pub knows: bool,
 }
 
 impl Push {
@@ -36,8 +38,7 @@ impl Push {
         now: Timestamp,
     ) -> Result<Vec<(Place, UserId)>, Fault> {
         let mut alerts = Vec::new();
-        if !pass.second && !self.online.look(Instant::now()).is_known() {
-            // Everybody may have a connection.
+        if !pass.second && !pass.knows {
             return Ok(alerts);
         }
         let (mut group, mut people): (Vec<Place>, u64) = (Vec::new(), 0);

@@ -37,6 +37,8 @@ impl Push {
         through: Seq,
     ) -> Result<u64, Fault> {
         self.look_again(leader, turn).await?;
+        // Told once for the whole look: when it becomes known in the middle of it, what is new must not overtake what waits.
+        let knows = self.is_presence_known() && turn.window.unsure().is_none();
         let ready = turn.pending.iter().take(BATCH).take_while(|(seq, _)| *seq <= through);
         let mut ready: Vec<(Seq, Option<Heard>)> = ready.copied().collect();
         let conversations = conversations(&ready);
@@ -60,7 +62,7 @@ impl Push {
             heard.iter().filter(|h| is_change(h.kind)).map(|h| h.place.seq).collect();
         let changes: Vec<Seq> = changes.into_iter().filter(|seq| fresh(*seq)).collect();
         if !new.is_empty() || !changes.is_empty() {
-            let pass = Pass { places: &new, reachable: &reachable, second: false };
+            let pass = Pass { places: &new, reachable: &reachable, second: false, knows };
             let alerts = self.candidates(leader, &pass, now).await?;
             let deciding = leader.deciding().await?;
             let mut jobs = deciding.alert(&alerts, now).await?;
@@ -74,7 +76,7 @@ impl Push {
         let due = messages.last().map_or(now, |last| later(last.stored_at, self.settings.grace));
         let places: Vec<Place> = messages.iter().map(|heard| heard.place).collect();
         // What was read before may have been looked at by somebody who knew less.
-        let is_sure = self.is_presence_known() && places.iter().all(|place| fresh(place.seq));
+        let is_sure = knows && self.is_presence_known() && places.iter().all(|place| fresh(place.seq));
         turn.window.wait(places, through, due, is_sure);
         turn.decided = turn.decided.max(through);
         turn.pending.drain(..ready.len());
@@ -110,7 +112,7 @@ impl Push {
         {
             let now = self.clock.now();
             let reachable = leader.reachable(&distinct(places), LARGE).await?;
-            let pass = Pass { places, reachable: &reachable, second: false };
+            let pass = Pass { places, reachable: &reachable, second: false, knows: true };
             let alerts = self.candidates(leader, &pass, now).await?;
             if !alerts.is_empty() {
                 let deciding = leader.deciding().await?;
@@ -136,7 +138,7 @@ impl Push {
         let Some((places, through)) = turn.window.due(now) else { return Ok(()) };
         let conversations: Vec<ConversationId> = distinct(places);
         let reachable = leader.reachable(&conversations, LARGE).await?;
-        let pass = Pass { places, reachable: &reachable, second: true };
+        let pass = Pass { places, reachable: &reachable, second: true, knows: true };
         let alerts = self.candidates(leader, &pass, now).await?;
         if !alerts.is_empty() {
             let deciding = leader.deciding().await?;
