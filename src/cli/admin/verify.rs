@@ -33,8 +33,9 @@ says with which --since it goes on.
 is in the audit. What only Postgres has stays, unless --drop-unknown says otherwise: the log may have lost it. Under a \
 legal hold it stays in any case. What was removed on purpose (deletions, retention, a user's data) never comes back.
 
-Bytes in the store of files that no row knows of are removed by --repair once they are older than media.orphans_after. \
-So have nothing else of the same installation's names in that folder or under that prefix of the bucket.")]
+Bytes in the store of files that no row knows of are removed by --repair once they are older than media.orphans_after; \
+where those are most of the store, with --drop-unknown only: it may be the wrong database. Two \
+installations must not share a folder, or a prefix of a bucket: each would take the other's files for strays.")]
 pub struct Args {
     /// Only this conversation.
     #[arg(long, value_name = "UUID")]
@@ -48,7 +49,8 @@ pub struct Args {
     /// Rebuild what is wrong. Needs --reason and --yes.
     #[arg(long)]
     repair: bool,
-    /// With --repair: messages that the log does not have, although it reaches back to them, are dropped.
+    /// With --repair: messages that the log does not have, although it reaches back to them, are dropped, and files without
+    /// a row however many they are.
     #[arg(long, requires = "repair")]
     drop_unknown: bool,
 }

@@ -11,6 +11,11 @@ use super::{PAGE, Report, Scope, Verifier, VerifyError, batch, lowest};
 
 /// While a conversation is rebuilt the persister goes on; what it changed in between is found by looking again.
 const ROUNDS: usize = 3;
+/// So many files without a row are removed whatever else there is.
+const FEW: u64 = 100;
+/// Said of them where they are most of what there is.
+const DOUBTFUL: &str =
+    "; most of the store is unknown, is this its database? --drop-unknown removes it";
 /// Said of what is left as it is because the log may still tell what is about to be erased.
 const ERASING: &str = "; somebody's data are being erased here, repair it when that is done";
 
@@ -24,8 +29,9 @@ pub struct Repaired {
 }
 
 impl Verifier {
-    /// Rebuilds what the report names and looks at it again. `drop_unknown` also drops messages that only Postgres has:
-    /// the log may have lost what Postgres kept, so that is for somebody to decide.
+    /// Rebuilds what the report names and looks at it again. `drop_unknown` also drops messages that only Postgres has, and
+    /// bytes without a row even where they are most of the store: the log, or Postgres, may be what lost the others, so that
+    /// is for somebody to decide.
     ///
     /// # Errors
     /// When NATS or Postgres does not answer; what was rebuilt by then stays rebuilt.
@@ -68,9 +74,17 @@ impl Verifier {
             repaired.files += keys.len() as u64;
         }
         let strays = report.findings.iter().filter(|f| f.kind == Kind::ObjectUnknown);
-        let strays: BTreeSet<_> = strays.filter_map(|finding| finding.id).collect();
-        let strays: Vec<_> = strays.into_iter().collect();
-        repaired.files += self.remove_strays(&inspector, &strays, note).await?;
+        if drop_unknown || !is_doubtful(report) {
+            let strays: BTreeSet<_> = strays.filter_map(|finding| finding.id).collect();
+            let strays: Vec<_> = strays.into_iter().collect();
+            repaired.files += self.remove_strays(&inspector, &strays, note).await?;
+        } else {
+            let doubtful = |finding: &Finding| Finding {
+                detail: format!("{}{DOUBTFUL}", finding.detail),
+                ..finding.clone()
+            };
+            repaired.left.extend(strays.map(doubtful));
+        }
         let lost = report.findings.iter().filter(|f| f.kind == Kind::ObjectMissing);
         repaired.left.extend(lost.cloned());
         Ok(repaired)
@@ -132,6 +146,12 @@ impl Verifier {
         // Boxed: a comparison may come to repairing, as far as the compiler knows.
         Ok(Box::pin(self.run(scope, |_, _| {})).await?.findings)
     }
+}
+
+/// Are there more files that nobody knows of than there are others? Then it may be the database that is the wrong one, or empty.
+fn is_doubtful(report: &Report) -> bool {
+    let strays = report.counts.get(&Kind::ObjectUnknown).copied().unwrap_or(0);
+    strays > FEW.max(report.files)
 }
 
 /// Files apart, which belong to no rebuilding.

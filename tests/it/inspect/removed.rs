@@ -122,6 +122,28 @@ async fn bytes_that_no_row_knows_of_are_found_and_removed_once_no_upload_can_be_
     assert!(verify(&world, &["verify", "--json"], &settings).await.0);
 }
 
+#[tokio::test]
+async fn a_store_that_hardly_any_row_knows_is_left_alone_unless_somebody_insists() {
+    let folder = tools::folder("media");
+    let url = format!("file://{}", folder.display());
+    let settings = [("MESSAGING_MEDIA_URL", url.as_str())];
+    let world = World::start_with(&[UNPACED, &settings].concat()).await;
+    for _ in 0..101 {
+        let key = Uuid::new_v4();
+        let name = format!("media/{:02x}/{key}", key.as_bytes()[15]);
+        put(&folder, &name, Duration::from_secs(25 * 3600));
+    }
+    let (fine, report) = verify(&world, &REPAIR, &settings).await;
+    assert!(!fine && report["repaired"]["files"] == 0, "{report}");
+    let left = report["repaired"]["left"][0]["detail"].as_str().expect("a sentence");
+    assert!(left.contains("--drop-unknown"), "{left}");
+    assert_eq!(s3::files(&folder), 101);
+    let insisting = [&REPAIR[..], &["--drop-unknown"]].concat();
+    let (fine, report) = verify(&world, &insisting, &settings).await;
+    assert!(fine && report["repaired"]["files"] == 101, "{report}");
+    assert_eq!(s3::files(&folder), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn so_are_those_in_a_bucket_under_the_prefix_that_is_ours() {
     let s3 = S3::start().await;
