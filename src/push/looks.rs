@@ -76,7 +76,8 @@ impl Push {
         let due = messages.last().map_or(now, |last| later(last.stored_at, self.settings.grace));
         let places: Vec<Place> = messages.iter().map(|heard| heard.place).collect();
         // What was read before may have been looked at by somebody who knew less.
-        let is_sure = knows && self.is_presence_known() && places.iter().all(|place| fresh(place.seq));
+        let is_sure =
+            knows && self.is_presence_known() && places.iter().all(|place| fresh(place.seq));
         turn.window.wait(places, through, due, is_sure);
         turn.decided = turn.decided.max(through);
         turn.pending.drain(..ready.len());
