@@ -7,11 +7,14 @@ use serde::de::DeserializeOwned;
 
 use crate::bus::BusError;
 use crate::bus::control::{Call, Calls};
-use crate::wire::control::{Closed, DISCONNECT, Hearing, OfEvent, OfUser, STANDING, TRAIL, Trail};
+use crate::wire::control::{
+    Closed, DISCONNECT, Hearing, MAX_SHOWN, OfEvent, OfUser, OwnViews, STANDING, Shown, TRAIL,
+    Trail, VIEWS,
+};
 use crate::wire::error::CloseCode;
 
-use super::Edge;
 use super::hub::trail::Memory;
+use super::{Edge, signals};
 
 /// Connections that are named in an answer: 120 bytes each, 240 KB.
 const NAMED: usize = 2_000;
@@ -49,9 +52,31 @@ async fn answer(edge: &Arc<Edge>, call: Call) {
             let Some(event) = read(&call) else { return };
             reply(&call, &trail(edge, &event)).await;
         }
+        VIEWS => {
+            let Some(views) = read(&call) else { return };
+            reply(&call, &show(edge, &views).await).await;
+        }
         // Other roles answer others, and so do later versions.
         verb => tracing::debug!(verb, "not for an edge"),
     }
+}
+
+/// Shows people who are connected here a conversation as they see it now.
+async fn show(edge: &Edge, views: &OwnViews) -> Shown {
+    let mut connections = 0;
+    for user in views.user_ids.iter().take(MAX_SHOWN) {
+        let mut here = 0;
+        edge.hub.registry().connections_of(*user, |_| here += 1);
+        if here == 0 {
+            continue;
+        }
+        let view = signals::own_view(edge, *user, views.conversation_id, views.change).await;
+        if let Some(signal) = view {
+            edge.hub.signal(&signal);
+            connections += here;
+        }
+    }
+    Shown { process: edge.presence.process().to_string(), connections }
 }
 
 fn trail(edge: &Edge, event: &OfEvent) -> Trail {

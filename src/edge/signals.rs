@@ -126,15 +126,25 @@ pub async fn own_read(
 
 /// Tells a user's devices that their own view of a conversation has changed.
 pub async fn own_change(edge: &Edge, user: UserId, conversation: ConversationId, change: Change) {
-    let view = match edge.store.view(conversation, user, edge.clock.now()).await {
-        Ok(Some(view)) => view,
-        Ok(None) => return,
-        Err(cause) => return tracing::warn!(%cause, "a user's own change cannot be announced"),
-    };
+    if let Some(signal) = own_view(edge, user, conversation, change).await {
+        send(edge, signal).await;
+    }
+}
+
+/// A conversation as a user sees it, for their devices alone; `None` where it is not theirs or cannot be read.
+pub async fn own_view(
+    edge: &Edge,
+    user: UserId,
+    conversation: ConversationId,
+    change: Change,
+) -> Option<Signal> {
+    let view = edge.store.view(conversation, user, edge.clock.now()).await;
+    let view = view
+        .inspect_err(|cause| tracing::warn!(%cause, "a user's own change cannot be announced"))
+        .ok()??;
     let body =
         OwnChange { conversation_id: conversation, change, conversation: edge.presence.show(view) };
-    let Some(payload) = json(&body) else { return };
-    send(edge, own(user, conversation, payload)).await;
+    Some(own(user, conversation, json(&body)?))
 }
 
 fn own(user: UserId, conversation: ConversationId, payload: Bytes) -> Signal {

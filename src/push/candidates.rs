@@ -10,6 +10,7 @@ use crate::domain::receipt::MAX_FOLLOWED;
 use crate::store::leadership::Leader;
 use crate::store::push::decide::{Candidate, Place, Verdict};
 
+use super::memory::{Note, OF_MANY, Step};
 use super::online::Look;
 use super::{Fault, Push};
 
@@ -74,7 +75,8 @@ impl Push {
         let limit = 2 * PEOPLE;
         let found = leader.candidates(&group, UserId::nil(), limit, now).await?;
         if found.len() < limit as usize {
-            self.sift(found, pass, alerts);
+            let noted = found.len();
+            self.sift(found, (pass, now), noted, alerts);
             return Ok(());
         }
         for place in group {
@@ -96,7 +98,8 @@ impl Push {
             let found = leader.candidates(&[place], after, PEOPLE, now).await?;
             let last = found.last().map(|candidate| candidate.user_id);
             let more = found.len() == PEOPLE as usize;
-            self.sift(found, pass, alerts);
+            let noted = if after.is_nil() { OF_MANY } else { 0 };
+            self.sift(found, (pass, now), noted, alerts);
             match last {
                 Some(last) if more => after = last,
                 _ => return Ok(()),
@@ -104,8 +107,16 @@ impl Push {
         }
     }
 
-    /// Takes over those who are to be alerted now, and counts why others are not.
-    fn sift(&self, found: Vec<Candidate>, pass: &Pass<'_>, alerts: &mut Vec<(Place, UserId)>) {
+    /// Takes over those who are to be alerted now, and counts why others are not. Of the first `noted` it is remembered.
+    fn sift(
+        &self,
+        found: Vec<Candidate>,
+        (pass, now): (&Pass<'_>, Timestamp),
+        noted: usize,
+        alerts: &mut Vec<(Place, UserId)>,
+    ) {
+        let step = if pass.second { Step::Second } else { Step::First };
+        let mut notes = Vec::with_capacity(noted.min(found.len()));
         let mut counts: HashMap<&'static str, u64> = HashMap::new();
         let look = self.online.look(Instant::now());
         for candidate in found {
@@ -116,11 +127,17 @@ impl Push {
                 let Candidate { place, user_id, .. } = candidate;
                 tracing::debug!(seq = place.seq, user = %user_id, reason, second = pass.second, "decided");
             }
+            if notes.len() < noted {
+                let (seq, user) = (candidate.place.seq, Some(candidate.user_id));
+                notes.push(Note { seq, user, at: now, step, what: reason });
+            }
             *counts.entry(reason).or_default() += 1;
             if reason == Verdict::Alert.as_str() {
                 alerts.push((candidate.place, candidate.user_id));
             }
         }
+        drop(look);
+        self.memory.note(notes);
         for (reason, count) in counts {
             self.metrics.push.decided(reason, count);
         }

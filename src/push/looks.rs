@@ -17,6 +17,7 @@ use crate::wire::event::EventKind;
 
 use super::candidates::{LARGE, Pass};
 use super::decide::{GRACE, Heard, Turn};
+use super::memory::{Note, Step};
 use super::plan::{is_older, later};
 use super::{Fault, NAME, Push};
 
@@ -98,6 +99,11 @@ impl Push {
             .copied()
             .partition(|heard| is_older(heard.stored_at, self.settings.rules.max_age, now));
         self.metrics.push.decided("too_old", old.len() as u64);
+        let note = |heard: &Heard| {
+            let seq = heard.place.seq;
+            Note { seq, user: None, at: now, step: Step::First, what: "too_old" }
+        };
+        self.memory.note(old.iter().map(note));
         recent
     }
 

@@ -16,6 +16,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 use super::Fcm;
+use super::memory::Memory;
 use super::online::Online;
 use super::plan::Rules;
 use super::reads::Reads;
@@ -59,6 +60,10 @@ pub struct Push {
     pub metrics: Arc<Metrics>,
     pub(super) online: Online,
     pub(super) reads: Reads,
+    /// For operators who ask.
+    pub(super) memory: Memory,
+    /// The name under which operators know this process.
+    pub(super) process: String,
     /// Something was decided: there may be something to send.
     pub(super) wake: Notify,
 }
@@ -73,6 +78,8 @@ pub struct Parts {
     pub clock: SharedClock,
     pub settings: Settings,
     pub metrics: Arc<Metrics>,
+    /// The name under which operators know this process.
+    pub process: String,
 }
 
 /// How it is doing, for whoever asks whether the process is ready.
@@ -110,7 +117,7 @@ pub(super) enum Fault {
 
 impl Push {
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, log, client, bucket, fcm, clock, settings, metrics } = parts;
+        let Parts { store, log, client, bucket, fcm, clock, settings, metrics, process } = parts;
         Self {
             store,
             log,
@@ -123,6 +130,8 @@ impl Push {
             metrics,
             online: Online::default(),
             reads: Reads::default(),
+            memory: Memory::default(),
+            process,
             wake: Notify::new(),
         }
     }

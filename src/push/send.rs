@@ -21,6 +21,8 @@ use crate::store::push::finish::{Ending, Finished};
 use crate::telemetry::metrics::Sent;
 use crate::wire::subjects;
 
+use super::memory::{Note, Step};
+use super::notification::{Kind, Sound};
 use super::plan::{Plan, Sending, later, plan};
 use super::{NAME, Outcome, Push};
 
@@ -233,6 +235,7 @@ impl Push {
             Plan::Nothing(reason) => {
                 tracing::debug!(seq = job.seq, user = %job.user_id, reason, "nothing to send");
                 self.metrics.push.dropped(reason);
+                self.remember(&job, reason);
                 Ending::Needless
             }
             Plan::Send(sending) => self.deliver(&claim, &sending).await,
@@ -245,6 +248,7 @@ impl Push {
         let outcome = self.fcm.send(&sending.device, &sending.notification).await;
         self.metrics.push.request_seconds.observe(began.elapsed());
         let now = self.clock.now();
+        self.remember(&claim.job, became(&outcome, sending, claim.attempts));
         match outcome {
             Outcome::Sent => {
                 self.metrics.push.sent(match (claim.job.kind, sending.shows) {
@@ -275,6 +279,14 @@ impl Push {
             }
             Outcome::Retry { reason, .. } => self.give_up(claim, sending, &reason, now).await,
             Outcome::Rejected { reason } => self.give_up(claim, sending, &reason, now).await,
+        }
+    }
+
+    /// For operators who ask what became of a message. What replaces a notification, or takes it away, is not about one.
+    fn remember(&self, job: &Job, what: &'static str) {
+        if job.kind == JobKind::Alert {
+            let (step, at) = (Step::Sending(job.device_id), self.clock.now());
+            self.memory.note([Note { seq: job.seq, user: Some(job.user_id), at, step, what }]);
         }
     }
 
@@ -310,6 +322,18 @@ impl Push {
                 Ending::Again(later(now, LAST_RETRY))
             }
         }
+    }
+}
+
+/// What became of a request, by the names of the metrics.
+fn became(outcome: &Outcome, sending: &Sending, attempts: u32) -> &'static str {
+    match (outcome, &sending.notification.kind) {
+        (Outcome::Sent, Kind::Show { sound: Sound::Quiet, .. }) => "sent_quietly",
+        (Outcome::Sent, _) => "sent",
+        (Outcome::TokenGone, _) => "token_gone",
+        (Outcome::Credentials { .. }, _) => "credentials",
+        (Outcome::Retry { .. }, _) if attempts < MAX_ATTEMPTS => "retry",
+        (Outcome::Retry { .. } | Outcome::Rejected { .. }, _) => "given_up",
     }
 }
 

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use crate::domain::ids::Seq;
 
-use super::{Store, StoreError, row, unsigned};
+use super::migrate::{self, Index};
+use super::{Store, StoreError, row, rows, unsigned};
 
 /// What the database says of itself.
 #[derive(Debug, Clone)]
@@ -38,6 +39,10 @@ pub struct Service {
     pub epoch: Option<String>,
     /// Changes that the log should have had for over a minute.
     pub unannounced: u64,
+    /// Indexes of migrations that are not there.
+    pub missing: Vec<Index>,
+    /// Indexes that are there and cannot be used: being built, or left behind by a build that failed.
+    pub invalid: Vec<String>,
 }
 
 impl Store {
@@ -97,7 +102,15 @@ async fn service(client: &deadpool_postgres::Object) -> Result<Service, StoreErr
     let found = row(client, sql, &[]).await?.ok_or_else(|| StoreError::bug("no row"))?;
     let forbidden: Vec<String> = found.try_get("forbidden")?;
     if !forbidden.is_empty() {
-        return Ok(Service { schema: 0, forbidden, last_seq: 0, epoch: None, unannounced: 0 });
+        return Ok(Service {
+            schema: 0,
+            forbidden,
+            last_seq: 0,
+            epoch: None,
+            unannounced: 0,
+            missing: Vec::new(),
+            invalid: Vec::new(),
+        });
     }
     let sql = "
         SELECT (SELECT max(version) FROM refinery_schema_history) AS schema,
@@ -106,11 +119,35 @@ async fn service(client: &deadpool_postgres::Object) -> Result<Service, StoreErr
         FROM progress p WHERE p.name = 'persist'";
     let found = row(client, sql, &[]).await?;
     let found = found.ok_or_else(|| StoreError::bug("the progress row is missing"))?;
+    let schema = found.try_get("schema")?;
+    let (missing, invalid) = indexes(client, schema).await?;
     Ok(Service {
-        schema: found.try_get("schema")?,
+        schema,
+        missing,
+        invalid,
         forbidden,
         last_seq: unsigned(&found, "last_seq")?,
         epoch: found.try_get("epoch")?,
         unannounced: unsigned(&found, "unannounced")?,
     })
+}
+
+/// The indexes that migrations up to `schema` made and that are gone, and the names of those that cannot be used.
+async fn indexes(
+    client: &deadpool_postgres::Object,
+    schema: i32,
+) -> Result<(Vec<Index>, Vec<String>), StoreError> {
+    let sql = "SELECT c.relname::text AS name, i.indisvalid AND i.indisready AS is_usable
+               FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+               WHERE c.relnamespace = 'public'::regnamespace ORDER BY c.relname";
+    let (mut there, mut invalid) = (Vec::new(), Vec::new());
+    for row in rows(client, sql, &[]).await? {
+        let name: String = row.try_get("name")?;
+        if !row.try_get::<_, bool>("is_usable")? {
+            invalid.push(name.clone());
+        }
+        there.push(name);
+    }
+    let missing = migrate::indexes(schema).into_iter().filter(|index| !there.contains(&index.name));
+    Ok((missing.collect(), invalid))
 }

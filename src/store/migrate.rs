@@ -1,7 +1,10 @@
 //! Brings the schema up to date.
 
+mod indexes;
+
 use super::connect::{self, Settings};
 use super::error::StoreError;
+pub use indexes::Index;
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -17,6 +20,15 @@ const OLDEST_SERVER: i32 = 150_000;
 pub fn latest() -> i32 {
     let runner = embedded::migrations::runner();
     runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or(0)
+}
+
+/// The indexes that the migrations up to a number make, besides those of keys.
+pub fn indexes(through: i32) -> Vec<Index> {
+    let runner = embedded::migrations::runner();
+    let mut migrations: Vec<_> = runner.get_migrations().iter().collect();
+    migrations.sort_by_key(|migration| migration.version());
+    let scripts = migrations.iter().filter(|migration| migration.version() <= through);
+    indexes::made_by(scripts.filter_map(|migration| migration.sql()))
 }
 
 /// Applies what is missing and returns the names of what was applied. Any number of nodes may call this at

@@ -305,6 +305,44 @@ impl Store {
     }
 }
 
+impl Store {
+    /// How many reports nobody has dealt with.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn open_reports(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) AS open FROM reports WHERE state = 'open'";
+        self.within(async {
+            let counted = row(&self.client().await?, sql, &[]).await?;
+            counted.map_or(Ok(0), |row| unsigned(&row, "open"))
+        })
+        .await
+    }
+
+    /// What a user has reported, in the order of ids behind `after`.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn own_reports(
+        &self,
+        user: UserId,
+        after: Uuid,
+        limit: u32,
+    ) -> Result<Vec<Report>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            report_columns!(),
+            " FROM reports r WHERE r.reporter_id = $1 AND r.id > $2 ORDER BY r.id LIMIT $3"
+        );
+        self.within(async {
+            let client = self.client().await?;
+            let found = rows(&client, sql, &[&user, &after, &i64::from(limit)]).await?;
+            found.iter().map(report).collect()
+        })
+        .await
+    }
+}
+
 fn report(row: &Row) -> Result<Report, StoreError> {
     Ok(Report {
         id: row.try_get("id")?,

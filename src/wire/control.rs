@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::ids::Seq;
 
+use super::event::Change;
 use super::time;
 
 /// Closes the connections of a user with 4403: [`OfUser`], answered with [`Closed`].
@@ -87,4 +88,61 @@ pub struct Trail {
 pub struct Hearing {
     pub connection_id: Uuid,
     pub user_id: Uuid,
+}
+
+/// Shows a conversation anew to people whose own view of it has changed: [`OwnViews`], answered with [`Shown`].
+pub const VIEWS: &str = "views";
+
+/// People who are told at once: a view costs some 3 ms of the database, so that a node is done within a third of a second.
+/// Others see what has changed with their next list.
+pub const MAX_SHOWN: usize = 100;
+
+/// Whose view of which conversation has changed, and how.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnViews {
+    pub conversation_id: Uuid,
+    pub change: Change,
+    /// [`MAX_SHOWN`] at most.
+    pub user_ids: Vec<Uuid>,
+}
+
+/// To how many connections an edge has shown something.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    /// The process that answers, by the name it has among the edges.
+    pub process: String,
+    pub connections: u32,
+}
+
+/// What a process of push remembers of the notifications of a message: [`OfEvent`], answered with [`Notified`].
+pub const NOTIFIED: &str = "notified";
+
+/// What a process of push remembers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notified {
+    /// The process that answers: its machine and its number there.
+    pub process: String,
+    /// There may have been more.
+    pub is_forgotten: bool,
+    /// In their order.
+    pub decisions: Vec<Decision>,
+}
+
+/// What was decided about a notification, or what became of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// Whom it concerns; none for everybody.
+    pub user_id: Option<Uuid>,
+    /// For which of their devices, when it is about sending.
+    pub device_id: Option<Uuid>,
+    #[serde(with = "time")]
+    pub at: Timestamp,
+    /// `first` at once, `second` after the grace, `sending` when it was due.
+    pub step: String,
+    /// A name, as in the metrics `push_decisions`, `push_dropped` and `push_failures`; `sent` and `sent_quietly`.
+    pub what: String,
 }

@@ -97,6 +97,21 @@ pub struct BlockLine {
     pub created_at: Timestamp,
 }
 
+/// A line of `reports.ndjson`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportLine {
+    pub id: Uuid,
+    /// Who was reported, or wrote what was.
+    pub user_id: Uuid,
+    pub message_id: Option<Uuid>,
+    pub conversation_id: Option<Uuid>,
+    pub reason: String,
+    pub details: String,
+    #[serde(with = "time")]
+    pub created_at: Timestamp,
+}
+
 /// A line of `files.ndjson`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

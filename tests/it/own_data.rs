@@ -2,4 +2,5 @@
 
 mod erasure;
 mod export;
+mod operators;
 mod places;

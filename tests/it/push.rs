@@ -1,5 +1,6 @@
 //! Who is alerted of what, on which devices, and how often, whatever happens to those who send.
 
+mod explained;
 mod rules;
 mod slots;
 mod trouble;

@@ -18,6 +18,7 @@ use super::table::{card, maybe_time, plain, table, time};
 use crate::domain::conversation::{ContextType, Conversation, ConversationType};
 use crate::domain::ids::UserId;
 use crate::domain::membership::Refused;
+use crate::domain::posting::{Posting, PostingPolicy};
 use crate::domain::service;
 use crate::store::Store;
 use crate::store::admin::conversations::{ConversationDetails, ConversationRow, Filter};
@@ -41,13 +42,13 @@ enum Action {
     Show(One),
     /// Make a conversation; the direct one of two people is made once.
     Create(change::Create),
-    /// Change title, description or picture of a group or community.
+    /// Change a group or community: title, description, picture, who may write and how often, who may join.
     Update(change::Update),
     /// List who is in a conversation, or change it.
     Participants(people::Args),
     /// Write a conversation with all its messages as NDJSON, at flat memory.
     Export(export::Args),
-    /// Put a conversation into the archive of one participant, or of all; their apps see it with their next list.
+    /// Put a conversation into the archive of one participant, or of all; open apps of up to 100 people show it at once.
     Archive(people::Archive),
     /// Put a conversation under legal hold, or end that: what is said in it is kept, whoever edits or deletes it.
     Hold(hold::Hold),
@@ -133,6 +134,9 @@ async fn show(args: One, operator: &Operator) -> anyhow::Result<ExitCode> {
     value["avatarUrl"] = json!(found.avatar_url);
     value["updatedAt"] = json!(found.updated_at.to_string());
     value["lastMessageSeq"] = json!(found.last_message_seq);
+    value["postingPolicy"] = json!(found.posting.policy.as_str());
+    value["slowModeSeconds"] = json!(found.posting.slow_mode_seconds);
+    value["joinApproval"] = json!(found.join_approval);
     value["admins"] = json!(found.admins);
     value["announcements"] = json!(found.announcements);
     operator.answer(&value, || {
@@ -152,6 +156,11 @@ async fn show(args: One, operator: &Operator) -> anyhow::Result<ExitCode> {
             ("about", about.unwrap_or_default()),
             ("creator", row.creator_id.to_string()),
             ("participants", format!("{}, {} of them admins", row.participants, found.admins)),
+            ("who writes", writes(found.posting)),
+            (
+                "joining",
+                if found.join_approval { "asks its admins".to_owned() } else { String::new() },
+            ),
             ("messages so far", row.messages.to_string()),
             ("last message", maybe_time(row.last_message_at)),
             ("last sequence", found.last_message_seq.to_string()),
@@ -163,6 +172,15 @@ async fn show(args: One, operator: &Operator) -> anyhow::Result<ExitCode> {
         ])
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who may write, where not everybody may at any time.
+fn writes(posting: Posting) -> String {
+    match (posting.policy, posting.slow_mode_seconds) {
+        (PostingPolicy::Admins, _) => "admins".to_owned(),
+        (PostingPolicy::Everyone, 0) => String::new(),
+        (PostingPolicy::Everyone, seconds) => format!("everyone, every {seconds} s"),
+    }
 }
 
 /// The conversation of an id that somebody has typed.
@@ -223,6 +241,7 @@ fn refused(id: Uuid, error: ChangeError) -> anyhow::Error {
         Refused::NoSuchParticipant => {
             format!("Not everybody named is in it; `messaging admin conversation participants {id}` lists them")
         }
+        Refused::NotJoinable => "Only communities can be joined, so that nobody can be let in here".to_owned(),
         Refused::Banned => "Somebody named is banned from it; an admin of it has to lift that first".to_owned(),
         other => format!("The rules do not allow it: {other:?}"),
     })

@@ -19,7 +19,7 @@ use crate::bus::ask;
 use crate::bus::dead_letter::operators::{Letter, Letters};
 use crate::domain::ids::Seq;
 use crate::store::Store;
-use crate::store::admin::letters::{DeadEvent, DeadPush};
+use crate::store::admin::letters::{DeadEvent, DeadPush, Retried};
 use crate::wire::subjects;
 
 /// Letters that one command with `--all` deals with; again for more.
@@ -230,10 +230,10 @@ async fn again(
             store.retry_event(&event(letter)?, letter.died_at, noted).await?;
             Ok(())
         }
-        "push" => {
-            store.retry_push(&push(letter)?, letter.died_at, noted).await?;
-            Ok(())
-        }
+        "push" => match store.retry_push(&push(letter)?, letter.died_at, noted).await? {
+            Retried::Now | Retried::Before => Ok(()),
+            Retried::NoDevice => bail!("its device is gone: it can only be dropped"),
+        },
         "ingest" => {
             let service = letter.service.as_deref().filter(|name| *name != "_");
             let service = service.context("its subject names no service; drop it")?;

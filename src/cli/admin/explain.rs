@@ -1,24 +1,28 @@
 //! `messaging admin explain`: what became of one message, as far as anybody knows.
 //!
 //! The database says when it was sent and how far it has come with everybody; the log, when it was stored; each edge,
-//! what it remembers of the latest events. What nobody knows any more is said to be unknown.
+//! what it remembers of the latest events, and each process of push, of the latest notifications. What nobody knows any more is said to be unknown.
+
+mod notification;
 
 use std::collections::HashMap;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Operator;
 use super::table::{maybe_time, table};
+use crate::bus;
 use crate::bus::control::{self, Patience};
 use crate::bus::log::Log;
 use crate::bus::reads;
 use crate::store::Store;
 use crate::store::explain::{Decided, Reach, Sighting};
 use crate::store::push::decide::Verdict;
-use crate::wire::control::{OfEvent, TRAIL, Trail};
+use crate::wire::control::{NOTIFIED, Notified, OfEvent, TRAIL, Trail};
 use crate::wire::time;
 
 /// Participants that are read at a time.
@@ -26,8 +30,9 @@ const PAGE: u32 = 500;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Edges remember the latest 65,536 events, in memory: older ones, and those of processes that have ended, are unknown. What \
-became of a notification is known while it waits and while it is shown; the reason against one is that of this moment.")]
+Edges remember the latest 65,536 events and processes of push their latest 131,072 notes of notifications, in memory: what is \
+older, and what processes knew that have ended, is unknown. Where nothing is remembered of a notification, the reason against \
+one is that of this moment.")]
 pub struct Args {
     /// The message's id.
     #[arg(value_name = "UUID")]
@@ -46,6 +51,7 @@ struct Story {
     reaches: Vec<Reach>,
     verdicts: HashMap<Uuid, Verdict>,
     decided: Decided,
+    notified: Vec<Notified>,
 }
 
 /// Explains it.
@@ -61,16 +67,15 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
     let client = operator.nats().await?;
     let log = Log::open(&client).await?;
     let question = OfEvent { conversation_id: message.conversation_id, seq: message.seq };
-    let question = serde_json::to_vec(&question)?;
-    let answers = control::ask(&client, TRAIL, question.into(), Patience::default()).await?;
-    // Another version's answer that cannot be read counts as none.
-    let trails = answers.iter().filter_map(|answer| serde_json::from_slice(answer).ok()).collect();
+    let (trails, notified) =
+        tokio::try_join!(all(&client, TRAIL, &question), all(&client, NOTIFIED, &question))?;
     let story = Story {
         stored_at: reads::stored_at(&log, message.seq).await?,
         trails,
         reaches: reaches(&store, &message, args.limit).await?,
         verdicts: verdicts(&store, &message, args.limit).await?,
         decided: store.decided().await?,
+        notified,
         message,
     };
     operator.answer(&document(&story), || people(&story))?;
@@ -78,6 +83,17 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
         println!("{}", way(&story).join("\n"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What every process says to a question. Another version's answer that cannot be read counts as none.
+async fn all<T: DeserializeOwned>(
+    client: &bus::Client,
+    verb: &str,
+    question: &OfEvent,
+) -> anyhow::Result<Vec<T>> {
+    let question = serde_json::to_vec(question)?;
+    let answers = control::ask(client, verb, question.into(), Patience::default()).await?;
+    Ok(answers.iter().filter_map(|answer| serde_json::from_slice(answer).ok()).collect())
 }
 
 async fn reaches(store: &Store, message: &Sighting, limit: u32) -> anyhow::Result<Vec<Reach>> {
@@ -152,6 +168,17 @@ fn way(story: &Story) -> Vec<String> {
             trail.connections.len()
         ));
     }
+    if story.notified.is_empty() {
+        lines.push("notified   no process of push answers".to_owned());
+    }
+    for notified in &story.notified {
+        let memory = match (notified.is_forgotten, notified.decisions.len()) {
+            (true, _) => "does not remember all of it any more".to_owned(),
+            (false, 0) => "knows of nothing".to_owned(),
+            (false, count) => format!("remembers {count} steps"),
+        };
+        lines.push(format!("notified   {} {memory}", notified.process));
+    }
     for (what, at) in [
         ("edited     ", story.message.edited_at),
         ("deleted    ", story.message.deleted_at),
@@ -175,51 +202,24 @@ fn people(story: &Story) -> comfy_table::Table {
             connections(story, reach.user_id).to_string(),
             maybe_time(reach.delivered_at),
             maybe_time(reach.read_at),
-            notification(story, reach),
+            cell(story, reach),
         ]);
     }
     table
+}
+
+/// What became of the notification, and below it how that came about.
+fn cell(story: &Story, reach: &Reach) -> String {
+    let mut lines = vec![notification::summary(story, reach)];
+    let told = notification::told(story, reach.user_id);
+    lines.extend(told.iter().map(|(_, decision)| notification::line(decision)));
+    lines.join("\n")
 }
 
 /// Connections of a participant that hear the conversation at this moment.
 fn connections(story: &Story, user: Uuid) -> usize {
     let all = story.trails.iter().flat_map(|trail| &trail.connections);
     all.filter(|connection| connection.user_id == user).count()
-}
-
-/// What became of a notification, and why there is none.
-fn notification(story: &Story, reach: &Reach) -> String {
-    if reach.user_id == story.message.sender_id {
-        return "none: the sender".to_owned();
-    }
-    if let Some((due, attempts)) = reach.waiting {
-        return format!("waits until {}, tried {attempts} times", time::format(due));
-    }
-    if reach.is_shown {
-        return "shown".to_owned();
-    }
-    if let Some(at) = reach.dealt_with {
-        return format!("sent, or given up; {} at the latest", time::format(at));
-    }
-    if reach.devices == 0 {
-        return "none: no device".to_owned();
-    }
-    if story.decided.first < story.message.seq {
-        return "not decided yet".to_owned();
-    }
-    let reason = match story.verdicts.get(&reach.user_id) {
-        Some(Verdict::Alert) if story.decided.second < story.message.seq => {
-            return "connected, or so it was: decided after the grace".to_owned();
-        }
-        Some(Verdict::Alert) | None => return "unknown: nothing is kept of it".to_owned(),
-        Some(Verdict::Read) => "read by now; whether one was shown before is unknown",
-        Some(Verdict::Delivered) => "delivered by now; whether one was shown before is unknown",
-        Some(Verdict::Muted) => "none: muted",
-        Some(Verdict::Blocked) => "none: blocked",
-        Some(Verdict::Barred) => "none: suspended or banned",
-        Some(Verdict::JoinedLater) => "none: came later",
-    };
-    reason.to_owned()
 }
 
 fn document(story: &Story) -> Value {
@@ -236,7 +236,8 @@ fn document(story: &Story) -> Value {
                 "deliveredAt": at(reach.delivered_at),
                 "readAt": at(reach.read_at),
                 "devices": reach.devices,
-                "notification": notification(story, reach),
+                "notification": notification::summary(story, reach),
+                "decisions": notification::decisions(story, reach.user_id),
             })
         })
         .collect();
@@ -258,6 +259,9 @@ fn document(story: &Story) -> Value {
         "deletedAt": at(message.deleted_at),
         "expiresAt": at(message.expires_at),
         "routed": story.trails,
+        "pushProcesses": story.notified.iter().map(|notified| json!({
+            "process": notified.process, "isForgotten": notified.is_forgotten,
+        })).collect::<Vec<_>>(),
         "participantCount": message.participants,
         "participants": participants,
     })

@@ -75,7 +75,7 @@ impl Process {
 }
 
 /// The name of the machine, or of the container.
-fn host() -> String {
+pub(super) fn host() -> String {
     let named = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let named = named.or_else(|| std::env::var("HOSTNAME").ok());
     named.map(|name| name.trim().to_owned()).unwrap_or_else(|| "unknown".to_owned())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Base;
+use super::control::host;
 use crate::bus;
 use crate::bus::log::Log;
 use crate::bus::presence::Bucket;
@@ -29,6 +30,7 @@ pub async fn start(base: &Base<'_>) -> anyhow::Result<Option<listener::Check>> {
         clock,
         settings: settings::push(base.config),
         metrics: base.metrics.clone(),
+        process: format!("{}:{}", host(), std::process::id()),
     });
     let push = Arc::new(push);
     let soft = &base.lifecycle.soft;
@@ -36,6 +38,7 @@ pub async fn start(base: &Base<'_>) -> anyhow::Result<Option<listener::Check>> {
     spawn.spawn_critical("push presence", push.clone().watch_presence(soft.clone()));
     spawn.spawn_critical("push reads", push.clone().listen_for_reads(soft.clone()));
     spawn.spawn_critical("push withdrawals", push.clone().withdraw(soft.clone()));
+    spawn.spawn_critical("push operators", push.clone().answer_operators(soft.clone()));
     spawn.spawn_critical("push decider", push.clone().decider(soft.clone()));
     for _ in 0..push.senders() {
         spawn.spawn_critical("push sender", push.clone().send(soft.clone()));

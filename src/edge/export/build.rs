@@ -1,5 +1,7 @@
 //! Making a copy: page after page out of the database, file after file out of the object store, into an archive.
 
+mod safety;
+
 use std::fs::File;
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,9 +23,7 @@ use crate::store::own_data::pages::OwnFile;
 use crate::store::{Store, StoreError};
 use crate::wire::devices::{DeviceView, Notifications};
 use crate::wire::objects;
-use crate::wire::own_data::{
-    BlockLine, FileLine, LeftLine, ProfileLine, ReactionLine, ReceiptLine,
-};
+use crate::wire::own_data::{FileLine, LeftLine, ProfileLine, ReactionLine, ReceiptLine};
 
 use super::archive::{Archive, Packing};
 use super::pages::{self, ROWS};
@@ -103,6 +103,7 @@ impl Build {
         self.receipts().await?;
         self.devices().await?;
         self.blocks().await?;
+        self.reports().await?;
         self.files().await?;
         self.flush().await?;
         let file = self.archive.finish().await?;
@@ -268,17 +269,6 @@ impl Build {
         Ok(())
     }
 
-    async fn blocks(&mut self) -> Result<(), Fault> {
-        self.entry("blocks.ndjson", Packing::Deflated).await?;
-        let mut pages = pin!(pages::blocks(&self.sources.store, self.user));
-        while let Some(page) = pages.try_next().await? {
-            for block in page {
-                self.line(&BlockLine { user_id: block.user, created_at: block.since }).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// The files themselves, and then the list of them, which says where each is.
     async fn files(&mut self) -> Result<(), Fault> {
         let mut lost = Vec::new();
@@ -286,7 +276,7 @@ impl Build {
         while let Some(page) = pages.try_next().await? {
             for file in page {
                 match self.file(&file).await {
-                    Ok(()) => self.export.files += 1,
+                    Ok(is_there) => self.export.files += u64::from(is_there),
                     // Erased between the list and the look. A few, or the store would be broken.
                     Err(Fault::Objects(ObjectError::NotFound)) if lost.len() < MAX_LOST => {
                         lost.push(file.key);
@@ -299,7 +289,8 @@ impl Build {
         let mut pages = pin!(pages::files(&self.sources.store, self.user));
         while let Some(page) = pages.try_next().await? {
             for file in page {
-                let path = (!lost.contains(&file.key)).then(|| path_of(&file));
+                let is_there = self.sources.objects.is_some() && !lost.contains(&file.key);
+                let path = is_there.then(|| path_of(&file));
                 self.line(&FileLine {
                     key: file.key,
                     conversation_id: file.conversation.filter(|id| !id.is_nil()),
@@ -315,8 +306,9 @@ impl Build {
         Ok(())
     }
 
-    async fn file(&mut self, file: &OwnFile) -> Result<(), Fault> {
-        let Some(objects) = self.sources.objects.clone() else { return Ok(()) };
+    /// `false` where there is no place for files.
+    async fn file(&mut self, file: &OwnFile) -> Result<bool, Fault> {
+        let Some(objects) = self.sources.objects.clone() else { return Ok(false) };
         let bytes = objects.get(Object::Original(file.key), 0..file.size).await?;
         let mut bytes = std::pin::pin!(bytes);
         self.entry(&path_of(file), Packing::Stored).await?;
@@ -326,7 +318,7 @@ impl Build {
             }
             self.beat().await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn entry(&mut self, name: &str, packing: Packing) -> Result<(), Fault> {

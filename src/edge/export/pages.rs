@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::ids::{ConversationId, UserId};
 use crate::store::own_data::pages::{Block, OwnFile, OwnReaction, Place};
+use crate::store::reports::Report;
 use crate::store::{Store, StoreError};
 
 /// Of what is small: some 100 KB.
@@ -37,6 +38,12 @@ pub fn reactions(
 pub fn blocks(store: &Store, user: UserId) -> impl Pages<Block> + use<> {
     let read = move |store: Store, after| async move { store.own_blocks(user, after, ROWS).await };
     pages(store.clone(), Uuid::nil(), |block: &Block| block.user, read)
+}
+
+/// What the user has reported.
+pub fn reports(store: &Store, user: UserId) -> impl Pages<Report> + use<> {
+    let read = move |store: Store, after| async move { store.own_reports(user, after, ROWS).await };
+    pages(store.clone(), Uuid::nil(), |report: &Report| report.id, read)
 }
 
 /// The user's files.

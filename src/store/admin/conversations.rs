@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use crate::domain::conversation::{ContextType, Conversation, ConversationType, Role};
 use crate::domain::ids::{ConversationId, Seq, UserId};
-use crate::domain::membership::{self, Refused};
+use crate::domain::membership::Refused;
+use crate::domain::posting::Posting;
 
 use crate::store::audit::{self, Audit};
-use crate::store::conversations::{self, ChangeError, NewConversation, Opened};
+use crate::store::conversations::{self, ChangeError, NewConversation, Opened, posting};
+use crate::store::details::{self, Details};
 use crate::store::outbox::{self, OutboxEvent};
-use crate::store::{
-    Store, StoreError, execute, named, participants, row, rows, signed, unsigned, users,
-};
+use crate::store::{Store, StoreError, named, participants, row, rows, signed, unsigned, users};
 
 /// A conversation in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,9 @@ pub struct ConversationDetails {
     pub avatar_url: Option<String>,
     pub updated_at: Timestamp,
     pub last_message_seq: Seq,
+    pub posting: Posting,
+    /// Whoever joins has to be let in.
+    pub join_approval: bool,
     pub admins: u64,
     /// Announcements that the log does not have yet.
     pub announcements: u64,
@@ -56,14 +59,6 @@ pub struct Filter {
     pub title: Option<String>,
     /// Only behind this one.
     pub after: Option<ConversationId>,
-}
-
-/// New details, each `None` leaving what is there; an empty description or picture clears it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Details {
-    pub title: Option<String>,
-    pub description: Option<String>,
-    pub avatar_url: Option<String>,
 }
 
 /// What [`conversation`] reads; the table is `c`.
@@ -155,7 +150,8 @@ impl Store {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            ", c.description, c.avatar_url, c.updated_at, c.last_message_seq,
+            ", c.description, c.avatar_url, c.updated_at, c.last_message_seq, c.posting_policy, c.slow_mode_seconds,
+               c.join_approval,
                (SELECT count(*) FROM conversation_participants p
                 WHERE p.conversation_id = c.id AND p.role = 'admin') AS admins,
                (SELECT count(*) FROM outbox o WHERE o.conversation_id = c.id) AS announcements
@@ -170,6 +166,8 @@ impl Store {
                     avatar_url: row.try_get("avatar_url")?,
                     updated_at: row.try_get("updated_at")?,
                     last_message_seq: unsigned(&row, "last_message_seq")?,
+                    posting: posting(&row)?,
+                    join_approval: row.try_get("join_approval")?,
                     admins: unsigned(&row, "admins")?,
                     announcements: unsigned(&row, "announcements")?,
                 })
@@ -210,7 +208,7 @@ impl Store {
         .await
     }
 
-    /// Changes title, description and picture.
+    /// Changes title, description, picture and who may write and join.
     ///
     /// # Errors
     /// [`ChangeError::Refused`] as for an admin of the conversation.
@@ -227,15 +225,7 @@ impl Store {
             let tx = client.transaction().await.map_err(StoreError::from)?;
             let locked = participants::lock(&tx, conversation).await?;
             let locked = locked.ok_or(Refused::NotAParticipant)?;
-            membership::may_edit_details(locked.kind, Role::Admin)?;
-            let sql = "UPDATE conversations SET
-                           title = COALESCE($2, title),
-                           description = NULLIF(COALESCE($3, description), ''),
-                           avatar_url = NULLIF(COALESCE($4, avatar_url), ''),
-                           updated_at = $5
-                       WHERE id = $1";
-            let Details { title, description, avatar_url } = details;
-            execute(&tx, sql, &[&conversation, title, description, avatar_url, &now]).await?;
+            details::write(&tx, conversation, (locked.kind, Role::Admin), details, now).await?;
             announce(&tx, conversation, now, event).await?;
             Ok(audit::finish(tx, audit, dry_run).await?)
         })

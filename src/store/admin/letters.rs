@@ -30,6 +30,22 @@ pub struct DeadPush {
     pub kind: String,
 }
 
+/// What trying a notification again came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retried {
+    Now,
+    /// That was done before.
+    Before,
+    /// The device is gone.
+    NoDevice,
+}
+
+/// Giving up an alert counts as having shown it, or it would be sent together with the next one. This takes that back, unless
+/// something newer of the conversation has been shown since.
+const NOT_GIVEN_UP: &str = "
+UPDATE push_slots SET done_seq = $4 - 1
+WHERE conversation_id = $1 AND user_id = $2 AND device_id = $3 AND done_seq = $4 AND shown_seq <> $4";
+
 /// Was this letter, which died then, tried again before?
 async fn was_retried(
     tx: &Transaction<'_>,
@@ -69,7 +85,7 @@ impl Store {
     }
 
     /// Puts a notification back among those to be sent. What it comes to is decided when it is sent: nothing, if it was
-    /// read meanwhile. `false` when that was done before, or its device is gone.
+    /// read meanwhile.
     ///
     /// # Errors
     /// As every statement.
@@ -78,24 +94,28 @@ impl Store {
         dead: &DeadPush,
         died_at: Timestamp,
         (audit, dry_run): (&Audit, bool),
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Retried, StoreError> {
         self.within(async {
             let mut client = self.client().await?;
             let tx = client.transaction().await?;
             if was_retried(&tx, audit, died_at).await? {
-                return Ok(false);
+                return Ok(Retried::Before);
+            }
+            let DeadPush { conversation, user, device, seq, kind } = dead;
+            let sql = "SELECT FROM devices WHERE id = $1 AND user_id = $2 FOR KEY SHARE";
+            if row(&tx, sql, &[device, user]).await?.is_none() {
+                return Ok(Retried::NoDevice);
+            }
+            let (seq, now) = (signed(*seq), self.now());
+            if kind == "alert" {
+                execute(&tx, NOT_GIVEN_UP, &[conversation, user, device, &seq]).await?;
             }
             let sql =
                 "INSERT INTO push_jobs (conversation_id, user_id, device_id, seq, kind, due_at)
-                       SELECT $1, $2, $3, $4, $5, $6
-                       WHERE EXISTS (SELECT FROM devices WHERE id = $3 AND user_id = $2)
-                       ON CONFLICT DO NOTHING";
-            let DeadPush { conversation, user, device, seq, kind } = dead;
-            let now = self.now();
-            let made =
-                execute(&tx, sql, &[conversation, user, device, &signed(*seq), kind, &now]).await?;
+                       VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+            execute(&tx, sql, &[conversation, user, device, &seq, kind, &now]).await?;
             audit::finish(tx, audit, dry_run).await?;
-            Ok(made > 0)
+            Ok(Retried::Now)
         })
         .await
     }

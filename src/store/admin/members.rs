@@ -111,7 +111,7 @@ impl Store {
         .await
     }
 
-    /// Puts a conversation into the archive of one participant or all, or takes it out; returns how many had it
+    /// Puts a conversation into the archive of one participant or all, or takes it out; returns who had it
     /// otherwise.
     ///
     /// # Errors
@@ -122,22 +122,25 @@ impl Store {
         (user, archived): (Option<UserId>, bool),
         now: Timestamp,
         (audit, dry_run): (&Audit, bool),
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<UserId>, StoreError> {
         let sql = "WITH mine AS MATERIALIZED (
                        SELECT user_id FROM conversation_participants
                        WHERE conversation_id = $1 AND ($2::uuid IS NULL OR user_id = $2) AND is_archived <> $3
                        ORDER BY user_id FOR UPDATE)
                    UPDATE conversation_participants p
                    SET is_archived = $3, archived_at = CASE WHEN $3 THEN $4::timestamptz END
-                   FROM mine WHERE p.conversation_id = $1 AND p.user_id = mine.user_id";
+                   FROM mine WHERE p.conversation_id = $1 AND p.user_id = mine.user_id
+                   RETURNING p.user_id";
         self.within(async {
             let mut client = self.client().await?;
             let tx = client.transaction().await?;
-            let changed = execute(&tx, sql, &[&conversation, &user, &archived, &now]).await?;
-            if changed > 0 {
+            let changed = rows(&tx, sql, &[&conversation, &user, &archived, &now]).await?;
+            let whose: Vec<UserId> =
+                changed.iter().map(|row| row.try_get("user_id")).collect::<Result<_, _>>()?;
+            if !whose.is_empty() {
                 audit::finish(tx, audit, dry_run).await?;
             }
-            Ok(changed)
+            Ok(whose)
         })
         .await
     }

@@ -67,6 +67,53 @@ async fn one_that_is_made_and_changed_is_seen_by_its_people() {
 }
 
 #[tokio::test]
+async fn who_may_write_and_join_is_changed_by_the_rules_that_hold_for_admins() {
+    let world = World::start_with(UNPACED).await;
+    let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
+    let rest = world.node().rest(&ada);
+    let body = json!({"type": "community", "title": "Street", "participantIds": [bayo.id]});
+    let id = id_of(&rest.post("/conversations", body).await.expect(201)).to_string();
+    let mut ws = world.node().ws(&bayo).await;
+    let update = ["conversation", "update", &id];
+    let settings = ["--posting", "admins", "--slow-mode", "30", "--join-approval", "on"];
+    let tried = [&update[..], &settings, &["--dry-run"]].concat();
+    assert_eq!(world.run_admin_json(&tried).await["dryRun"], true);
+    let shown = world.run_admin_json(&["conversation", "show", &id]).await;
+    assert_eq!(
+        (&shown["postingPolicy"], &shown["joinApproval"]),
+        (&json!("everyone"), &json!(false))
+    );
+
+    world.run_admin(&[&update[..], &settings, &["--title", "Lane"]].concat()).await.fine();
+    let told = ws.event("conversationUpdated").await["data"].take();
+    assert_eq!(told["change"], "settings");
+    let after = &told["conversation"];
+    assert_eq!((&after["postingPolicy"], &after["title"]), (&json!("admins"), &json!("Lane")));
+    assert_eq!((&after["slowModeSeconds"], &after["joinApproval"]), (&json!(30), &json!(true)));
+    let said = json!({"conversationId": id, "content": "me too"});
+    let error = ws.request("sendMessage", said).await.expect_err("refused");
+    assert_eq!(error["code"], "forbidden", "the node goes by it at once");
+    let shown = world.run_admin_json(&["conversation", "show", &id]).await;
+    assert_eq!((&shown["slowModeSeconds"], &shown["title"]), (&json!(30), &json!("Lane")));
+
+    let slow = [&update[..], &["--slow-mode", "21601"]].concat();
+    world.run_admin(&slow).await.refused(&["slowModeSeconds", "21600"]);
+    let nobody = [&update[..], &["--posting", "nobody"]].concat();
+    world.run_admin(&nobody).await.refused(&["everyone", "admins"]);
+    let group = flow::open_group(&rest, std::slice::from_ref(&bayo)).await.to_string();
+    let approval = ["conversation", "update", &group, "--join-approval", "on"];
+    world.run_admin(&approval).await.refused(&["Only communities can be joined"]);
+    let direct = flow::open_direct(&rest, &bayo).await.to_string();
+    let slow = ["conversation", "update", &direct, "--slow-mode", "5"];
+    world.run_admin(&slow).await.refused(&["two people for good"]);
+    let strange =
+        ["conversation", "update", "00000000-0000-4000-8000-000000000001", "--slow-mode", "5"];
+    world.run_admin(&strange).await.refused(&["There is no conversation"]);
+    let actions: Vec<String> = audit(&world).await.into_iter().map(|(action, ..)| action).collect();
+    assert_eq!(actions, ["conversation update"]);
+}
+
+#[tokio::test]
 async fn they_are_found_by_user_title_and_context_and_can_be_archived() {
     let world = World::start_with(UNPACED).await;
     let (ada, bayo) = (world.user("Ada"), world.user("Bayo"));
@@ -92,13 +139,29 @@ async fn they_are_found_by_user_title_and_context_and_can_be_archived() {
     let archive = ["conversation", "archive", &group.to_string()].map(str::to_owned);
     let archive: Vec<&str> = archive.iter().map(String::as_str).collect();
     let user = ada.id.to_string();
-    world.run_admin(&[&archive[..], &["--user", &user]].concat()).await.fine();
+    let mut ws = world.node().ws(&ada).await;
+    let mut others = world.node().ws(&bayo).await;
+    let tried = world.run_admin_json(&[&archive[..], &["--dry-run"]].concat()).await;
+    assert_eq!((&tried["participants"], &tried["shownConnections"]), (&json!(2), &json!(0)));
+    let done = world.run_admin_json(&[&archive[..], &["--user", &user]].concat()).await;
+    assert_eq!((&done["participants"], &done["shownConnections"]), (&json!(1), &json!(1)));
+    let told = ws.event("conversationUpdated").await["data"].take();
+    assert_eq!(
+        (&told["change"], &told["conversation"]["isArchived"], &told["conversationId"]),
+        (&json!("archive"), &json!(true), &json!(group))
+    );
     let view = rest.get(&format!("/conversations/{group}")).await.expect(200);
     assert_eq!(view["isArchived"], true);
     let theirs = world.node().rest(&bayo).get(&format!("/conversations/{group}")).await.expect(200);
     assert_eq!(theirs["isArchived"], false);
     let undone = world.run_admin_json(&[&archive[..], &["--undo"]].concat()).await;
     assert_eq!(undone["participants"], 1);
+    let told = ws.event("conversationUpdated").await["data"].take();
+    assert_eq!(told["conversation"]["isArchived"], false);
+    // Nobody else hears of it: the next thing that he hears is a message.
+    flow::send(&rest, group, "hello").await;
+    others.event("newMessage").await;
+    others.has_no_more("conversationUpdated");
 
     let users = world.run_admin_json(&["user", "list", "--name", "bAy"]).await;
     assert_eq!(users[0]["id"], json!(bayo.id));

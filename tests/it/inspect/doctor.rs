@@ -90,6 +90,31 @@ async fn what_is_missing_is_said_and_the_rest_is_looked_at_all_the_same() {
 }
 
 #[tokio::test]
+async fn an_index_that_is_missing_or_cannot_be_used_is_named_with_what_makes_it_again() {
+    let world = World::without_nodes().await;
+    let database = world.database.client().await;
+    let harm = "DROP INDEX messages_expiring;
+                UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'devices_user'::regclass;";
+    database.batch_execute(harm).await.expect("the owner of everything");
+    let said = document(&world.admin_with(&["doctor", "--json"], &[]).await);
+    let problems = of_level(&said, "problem");
+    assert!(has(&problems, "messages_expiring of messages is missing"), "{said}");
+    assert!(has(&problems, "devices_user cannot be used"), "{said}");
+    // What it says to do is enough.
+    for problem in problems {
+        let advice = problem["advice"].as_str().expect("advice");
+        let Some((_, statements)) = advice.split_once("un: ") else { continue };
+        for statement in
+            statements.split_inclusive(';').map(str::trim).filter(|s| s.contains("INDEX"))
+        {
+            database.batch_execute(statement).await.expect(statement);
+        }
+    }
+    let said = document(&world.admin_with(&["doctor", "--json"], &[]).await);
+    assert!(has(&of_level(&said, "fine"), "all indexes of the migrations"), "{said}");
+}
+
+#[tokio::test]
 async fn what_a_user_may_not_ask_is_unknown_and_not_wrong() {
     let shipped = Shipped::single();
     let world = World::without_nodes().await;

@@ -16,7 +16,7 @@ const NAME: &str = "Adaeze-of-this-test";
 const SECRET_WORDS: &str = "words that only she wrote";
 const PHONE: &str = "the-registration-token-of-her-phone";
 
-fn issued(user: &User, seconds_ago: i64) -> User {
+pub(super) fn issued(user: &User, seconds_ago: i64) -> User {
     let now = Timestamp::now().as_second();
     let claims = json!({
         "sub": user.id, "name": user.name, "iat": now - seconds_ago, "exp": now + 3600,

@@ -14,13 +14,13 @@ use crate::harness::{Node, User, World, tools};
 const EXPORT: &str = "/messaging/me/export";
 
 /// What is in an archive: lines of text by name, and the bytes of other files.
-struct Unpacked {
-    lines: BTreeMap<String, Vec<Value>>,
-    files: BTreeMap<String, Vec<u8>>,
+pub(super) struct Unpacked {
+    pub(super) lines: BTreeMap<String, Vec<Value>>,
+    pub(super) files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Unpacked {
-    fn of(archive: &[u8]) -> Self {
+    pub(super) fn of(archive: &[u8]) -> Self {
         let mut zip = ZipArchive::new(Cursor::new(archive)).expect("a whole archive");
         let (mut lines, mut files) = (BTreeMap::new(), BTreeMap::new());
         for at in 0..zip.len() {
@@ -40,7 +40,7 @@ impl Unpacked {
         Self { lines, files }
     }
 
-    fn contents(&self) -> Vec<&str> {
+    pub(super) fn contents(&self) -> Vec<&str> {
         let all = self.lines["messages"].iter();
         all.map(|message| message["content"].as_str().expect("content")).collect()
     }
@@ -62,7 +62,7 @@ async fn archive(node: &Node, user: &User) -> Vec<u8> {
     .await
 }
 
-async fn with_files() -> World {
+pub(super) async fn with_files() -> World {
     let url = format!("file://{}", tools::folder("media").display());
     World::start_with(&[UNPACED, &[("MESSAGING_MEDIA_URL", url.as_str())]].concat()).await
 }
@@ -102,7 +102,16 @@ async fn it_has_what_is_ones_own_and_what_one_may_read_among_a_few() {
     let form = Form::file("me.png", "image/png", &png);
     let uploaded = node.upload(&ada, form).await.expect(201);
 
+    let report = json!({"userId": ben.id, "reason": "rude", "details": "in the street"});
+    as_ada.post("/reports", report).await.expect(201);
+    let report = json!({"userId": ada.id, "reason": "none of her business"});
+    as_ben.post("/reports", report).await.expect(201);
+    as_ada.put(&format!("/blocks/{}", eve.id), json!({})).await;
+
     let copy = Unpacked::of(&archive(node, &ada).await);
+    let [report] = &copy.lines["reports"][..] else { panic!("{:?}", copy.lines["reports"]) };
+    assert_eq!((&report["reason"], &report["userId"]), (&json!("rude"), &json!(ben.id)));
+    assert_eq!(copy.lines["blocks"][0]["userId"], json!(eve.id));
     let mut contents = copy.contents();
     contents.sort_unstable();
     assert_eq!(contents, ["mine", "mine before I left", "mine in public", "to me"]);

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::{Operator, context, event, invalid, refused};
 use crate::domain::conversation::{ContextType, Conversation, ConversationType, direct_key};
-use crate::store::admin::conversations::Details;
 use crate::store::conversations::{About, NewConversation};
+use crate::store::details::Details;
 use crate::wire::event::Change;
 use crate::wire::requests::conversations::CreateConversation;
 use crate::wire::requests::settings::PatchConversation;
@@ -40,7 +40,8 @@ pub struct Create {
 
 #[derive(Debug, clap::Args)]
 #[command(group(
-    ArgGroup::new("details").required(true).multiple(true).args(["title", "description", "picture"])
+    ArgGroup::new("details").required(true).multiple(true)
+        .args(["title", "description", "picture", "posting", "slow_mode", "join_approval"])
 ))]
 pub struct Update {
     /// The conversation's id.
@@ -55,6 +56,15 @@ pub struct Update {
     /// A new picture; an empty one clears it.
     #[arg(long, value_name = "URL")]
     picture: Option<String>,
+    /// Who writes: everyone, or admins (members read and react).
+    #[arg(long, value_name = "WHO", value_parser = ["everyone", "admins"])]
+    posting: Option<String>,
+    /// Seconds between two messages of a member, 21,600 at most; 0 turns it off.
+    #[arg(long, value_name = "SECONDS")]
+    slow_mode: Option<i64>,
+    /// Whether whoever joins has to be let in by an admin: on or off; communities only.
+    #[arg(long, value_name = "ON|OFF", value_parser = ["on", "off"])]
+    join_approval: Option<String>,
 }
 
 /// Makes one, by the rules that hold for clients.
@@ -121,16 +131,27 @@ pub async fn update(args: Update, operator: &Operator) -> anyhow::Result<ExitCod
             request.insert(field.to_owned(), if clears { Value::Null } else { json!(text) });
         }
     }
+    let settings = [
+        ("postingPolicy", args.posting.map(Value::from)),
+        ("slowModeSeconds", args.slow_mode.map(Value::from)),
+        ("joinApproval", args.join_approval.map(|choice| Value::from(choice == "on"))),
+    ];
+    request
+        .extend(settings.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))));
     let request: PatchConversation = serde_json::from_value(Value::Object(request))?;
     let valid = request.validate().map_err(|error| invalid(&error))?;
-    let cleared = |field: Option<Option<String>>| field.map(Option::unwrap_or_default);
+    // As for clients: one event for both.
+    let change = if valid.changes_settings() { Change::Settings } else { Change::Title };
     let details = Details {
-        title: cleared(valid.title),
-        description: cleared(valid.description),
-        avatar_url: cleared(valid.avatar_url),
+        title: valid.title,
+        description: valid.description,
+        avatar_url: valid.avatar_url,
+        posting_policy: valid.posting_policy,
+        slow_mode_seconds: valid.slow_mode_seconds,
+        join_approval: valid.join_approval,
     };
     let (id, store) = (args.conversation, operator.store().await?);
-    let announced = |after: &Conversation| event(Change::Title, &[], after);
+    let announced = |after: &Conversation| event(change, &[], after);
     let audit = operator.audit("conversation update", id);
     store
         .admin_set_details(id, &details, Timestamp::now(), (&audit, operator.dry_run), announced)

@@ -9,12 +9,14 @@ use uuid::Uuid;
 
 use super::change::{at_once, most, some};
 use super::{Operator, event, find, refused};
+use crate::bus::control::{self, Patience};
 use crate::cli::admin::table::{maybe_time, plain, table, time};
 use crate::domain::conversation::{Conversation, Participant, Role};
 use crate::domain::ids::UserId;
 use crate::store::Store;
 use crate::store::admin::members::Move;
 use crate::store::participants::ParticipantKey;
+use crate::wire::control::{MAX_SHOWN, OwnViews, Shown, VIEWS};
 use crate::wire::event::Change;
 
 /// Participants read at a time.
@@ -159,11 +161,49 @@ pub async fn archive(args: Archive, operator: &Operator) -> anyhow::Result<ExitC
     let whose = (args.user, !args.undo);
     let changed =
         store.admin_archive(id, whose, Timestamp::now(), (&audit, operator.dry_run)).await?;
+    let shown = match operator.dry_run {
+        true => Some(0),
+        false => show(id, &changed, operator).await,
+    };
     let place = if args.undo { "out of" } else { "into" };
-    let sentence = format!("Moved {place} the archive of {changed} participants");
-    operator.say(
-        &json!({ "id": id, "participants": changed, "dryRun": operator.dry_run }),
-        &sentence,
-    )?;
+    let mut sentence = format!("Moved {place} the archive of {} participants", changed.len());
+    match shown {
+        Some(0) => {}
+        Some(connections) => sentence.push_str(&format!("; {connections} open apps show it")),
+        None => sentence.push_str("; their apps see it with their next list"),
+    }
+    let value = json!({
+        "id": id, "participants": changed.len(), "shownConnections": shown, "dryRun": operator.dry_run,
+    });
+    operator.say(&value, &sentence)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has every node show the conversation anew to those of these people who are connected there; returns to how many
+/// connections, or `None` where they are too many to be told, or no node has answered.
+async fn show(id: Uuid, whose: &[UserId], operator: &Operator) -> Option<u32> {
+    if whose.is_empty() {
+        return Some(0);
+    }
+    if whose.len() > MAX_SHOWN {
+        return None;
+    }
+    let views = OwnViews { conversation_id: id, change: Change::Archive, user_ids: whose.to_vec() };
+    let asked = async {
+        let client = operator.nats().await?;
+        let question = serde_json::to_vec(&views)?;
+        anyhow::Ok(control::ask(&client, VIEWS, question.into(), Patience::default()).await?)
+    };
+    match asked.await {
+        Ok(answers) if answers.is_empty() => None,
+        Ok(answers) => {
+            let shown =
+                answers.iter().filter_map(|body| serde_json::from_slice::<Shown>(body).ok());
+            Some(shown.map(|shown| shown.connections).sum())
+        }
+        Err(cause) => {
+            eprintln!("NATS: {cause:#}");
+            None
+        }
+    }
 }

@@ -136,6 +136,7 @@ fn schema(operator: &Operator, diagnosis: &Diagnosis, findings: &mut Findings) {
             (Level::Warning, "A newer version has migrated it; do not stay with this one for long.")
         }
     };
+    indexes(service, findings);
     let finding = format!("schema {}, this program knows {latest}", service.schema);
     findings.add(AREA, level, finding, advice);
     findings.check(
@@ -145,6 +146,26 @@ fn schema(operator: &Operator, diagnosis: &Diagnosis, findings: &mut Findings) {
         Level::Problem,
         "No edge publishes them: is one running, and does NATS take what it publishes?",
     );
+}
+
+/// What migrations made and somebody has dropped, or what a build left behind that failed.
+fn indexes(service: &Service, findings: &mut Findings) {
+    for index in &service.missing {
+        let finding = format!("the index {} of {} is missing", index.name, index.table);
+        let advice = format!("What it is for reads whole tables. Run: {}", index.statement);
+        findings.add(AREA, Level::Problem, finding, &advice);
+    }
+    for name in &service.invalid {
+        let known = migrate::indexes(service.schema).into_iter().find(|index| index.name == *name);
+        let again = known.map_or(format!("REINDEX INDEX CONCURRENTLY {name};"), |index| {
+            format!("DROP INDEX CONCURRENTLY {name}; {}", index.statement)
+        });
+        let advice = format!("Unless it is being built at this moment, run: {again}");
+        findings.add(AREA, Level::Problem, format!("the index {name} cannot be used"), &advice);
+    }
+    if service.missing.is_empty() && service.invalid.is_empty() {
+        findings.fine(AREA, "all indexes of the migrations are there");
+    }
 }
 
 /// How far a clock is from this machine's, which read it between two moments.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -54,10 +54,15 @@ pub async fn export(args: ExportArgs, operator: &Operator) -> anyhow::Result<Exi
         operator.say(&json!({ "user": user, "file": args.out }), &sentence)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let place = settings::place(&operator.config.media)?;
+    if place.is_none() && !store.own_files(user, Uuid::nil(), 1).await?.is_empty() {
+        bail!(
+            "{user} has uploaded files, and where they are is not configured: set MESSAGING_MEDIA_URL as the edges do"
+        );
+    }
     let file = std::fs::File::options().read(true).write(true).create_new(true).open(&args.out);
     let file = file.with_context(|| format!("{out} cannot be made"))?;
     store.note(&operator.audit("user export", user)).await?;
-    let place = settings::place(&operator.config.media)?;
     let objects =
         place.map(|place| Objects::open(&place).map_err(anyhow::Error::msg)).transpose()?;
     let sources = Sources {
