@@ -31,6 +31,7 @@ pub mod erasure;
 mod follow;
 pub mod media;
 mod prune;
+pub mod reports;
 mod retention;
 mod rounds;
 pub mod search;

@@ -22,6 +22,7 @@ use crate::bus::signals::Signal;
 use crate::domain::ids::{ConversationId, UserId};
 use crate::store::blocks::{Blocked, MAX_BLOCKS, Outcome, Pair};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Rule;
 use crate::wire::error::{ApiError, Code};
 use crate::wire::event::Change;
 use crate::wire::objects::Participant;
@@ -29,7 +30,7 @@ use crate::wire::objects::Participant;
 use super::auth::Caller;
 use super::error::store as store_error;
 use super::rereading::Rereading;
-use super::{Edge, signals};
+use super::{Edge, presence, signals};
 
 /// What nodes tell one another; no client hears it.
 pub const CHANGED: &str = "blocksChanged";
@@ -67,7 +68,9 @@ struct Tie {
 }
 
 impl Known {
-    fn take(&mut self, pair: &Pair) {
+    /// Takes in a pair; `true` if the two are apart now and were not before, or the other way round.
+    fn take(&mut self, pair: &Pair) -> bool {
+        let were_apart = self.find(pair.low, pair.high).is_some();
         self.tie(pair.low, pair.high, pair.low_blocks, pair.high_blocks);
         self.tie(pair.high, pair.low, pair.high_blocks, pair.low_blocks);
         for conversation in &pair.direct {
@@ -76,6 +79,7 @@ impl Known {
                 false => self.severed.remove(conversation),
             };
         }
+        were_apart != (pair.low_blocks || pair.high_blocks)
     }
 
     fn tie(&mut self, one: UserId, other: UserId, blocks: bool, is_blocked: bool) {
@@ -110,16 +114,18 @@ impl Blocks {
         Ok(blocks)
     }
 
-    /// Takes in what has changed.
-    async fn read(&self, store: &Store) -> Result<(), StoreError> {
+    /// Takes in what has changed, and returns the pairs that are apart now and were not before, or the other way round.
+    async fn read(&self, store: &Store) -> Result<Vec<(UserId, UserId)>, StoreError> {
         let mut read_at = self.read_at.lock().await;
         let since = (*read_at != Timestamp::MIN).then(|| *read_at - OVERLAP);
         let (now, pairs) = store.block_pairs(since).await?;
         *read_at = now;
         let mut known = self.known.write();
-        pairs.iter().for_each(|pair| known.take(pair));
+        let changed =
+            pairs.iter().filter(|pair| known.take(pair)).map(|pair| (pair.low, pair.high));
+        let changed = changed.collect();
         self.any.store(!known.ties.is_empty(), Ordering::Release);
-        Ok(())
+        Ok(changed)
     }
 
     fn look<T>(&self, look: impl FnOnce(&Known) -> T) -> Option<T> {
@@ -154,26 +160,34 @@ impl Blocks {
         self.look(others).unwrap_or_default()
     }
 
-    /// Keeps from a viewer who of these is online, where one has blocked the other, and marks whom the viewer has blocked.
-    pub fn show_to(&self, viewer: UserId, participants: &mut [Participant]) {
+    /// Keeps from a viewer who of these is online, where one has blocked the other, and in their direct conversation also
+    /// how far the other one has read. Marks whom the viewer has blocked.
+    pub fn show_to(
+        &self,
+        viewer: UserId,
+        conversation: ConversationId,
+        participants: &mut [Participant],
+    ) {
         self.look(|known| {
+            let is_severed = known.severed.contains(&conversation);
             for participant in participants {
                 if let Some(tie) = known.find(viewer, participant.user_id) {
                     participant.is_blocked = tie.blocks;
-                    conceal(participant);
+                    conceal(participant, is_severed);
                 }
             }
         });
     }
 
     /// The same for something that all of them will see.
-    pub fn show_to_all(&self, participants: &mut [Participant]) {
+    pub fn show_to_all(&self, conversation: ConversationId, participants: &mut [Participant]) {
         self.look(|known| {
+            let is_severed = known.severed.contains(&conversation);
             let among: Vec<UserId> = participants.iter().map(|p| p.user_id).collect();
             for participant in participants {
                 let ties = known.ties.get(&participant.user_id).map(Vec::as_slice);
                 if ties.unwrap_or_default().iter().any(|tie| among.contains(&tie.other)) {
-                    conceal(participant);
+                    conceal(participant, is_severed);
                 }
             }
         });
@@ -185,9 +199,25 @@ impl Blocks {
     }
 }
 
-fn conceal(participant: &mut Participant) {
+fn conceal(participant: &mut Participant, is_severed: bool) {
     participant.is_online = false;
     participant.last_seen_at = None;
+    if is_severed {
+        participant.last_read_message_id = None;
+        participant.last_read_seq = 0;
+        participant.delivered_seq = 0;
+    }
+}
+
+impl Edge {
+    /// May anything be said in this conversation? As [`Blocks::may_reach`], and counted.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn may_reach(&self, conversation: ConversationId) -> Result<(), ApiError> {
+        let checked = self.blocks.may_reach(conversation);
+        checked.inspect_err(|_| self.metrics.safety.refused(Rule::Blocked))
+    }
 }
 
 /// The refusal to the one who blocks and to the one who is blocked.
@@ -199,7 +229,22 @@ pub fn out_of_reach() -> ApiError {
 pub async fn keep_current(edge: Arc<Edge>, stop: CancellationToken) {
     let rereading =
         Rereading { every: REREAD, bell: Some(&edge.blocks.changed), what: "who has blocked whom" };
-    rereading.run(&stop, || edge.blocks.read(&edge.store)).await;
+    let counted = || async {
+        let read = refresh(&edge).await;
+        read.inspect_err(|_| _ = edge.metrics.safety.read_failures.inc())
+    };
+    rereading.run(&stop, counted).await;
+}
+
+/// Takes in what has changed, and shows the two of each pair that the other one is gone, or back.
+async fn refresh(edge: &Edge) -> Result<(), StoreError> {
+    let changed = edge.blocks.read(&edge.store).await?;
+    edge.metrics.safety.block_changes.inc_by(changed.len() as u64);
+    if let Err(cause) = presence::show_anew(edge, &changed).await {
+        // Their apps show it with their next look.
+        tracing::warn!(%cause, "some people are not shown that others are gone");
+    }
+    Ok(())
 }
 
 /// Blocks somebody; doing it twice is harmless.
@@ -244,7 +289,7 @@ pub async fn list(edge: &Edge, caller: &Caller) -> Result<Vec<Blocked>, ApiError
 /// This node knows before the answer, the others a moment later, and then the caller's devices.
 async fn tell(edge: &Edge, caller: &Caller, other: UserId, change: Change) -> Result<(), ApiError> {
     let user = caller.user_id;
-    edge.blocks.read(&edge.store).await.map_err(store_error)?;
+    refresh(edge).await.map_err(store_error)?;
     let signal = Signal {
         // It is about no conversation; the subject needs an id, and this one has no listeners.
         conversation: user,
@@ -284,13 +329,14 @@ mod tests {
     #[test]
     fn a_pair_is_apart_until_neither_blocks_the_other() {
         let mut known = Known::default();
-        known.take(&pair(true, true));
+        assert!(known.take(&pair(true, true)));
         assert!(known.severed.contains(&DIRECT));
-        known.take(&pair(false, true));
+        assert!(!known.take(&pair(false, true)), "they were apart before");
         assert!(known.severed.contains(&DIRECT));
         assert!(known.find(ADA, BEN).is_some_and(|tie| !tie.blocks));
         assert!(known.find(BEN, ADA).is_some_and(|tie| tie.blocks));
-        known.take(&pair(false, false));
+        assert!(known.take(&pair(false, false)));
+        assert!(!known.take(&pair(false, false)), "so it was");
         assert!(known.ties.is_empty() && known.severed.is_empty());
     }
 }

@@ -307,7 +307,7 @@ fn event_of(
 ) -> OutboxEvent {
     let mut conversation = SharedConversation::from(after.clone());
     edge.presence.mark(&mut conversation.participants);
-    edge.blocks.show_to_all(&mut conversation.participants);
+    edge.blocks.show_to_all(after.id, &mut conversation.participants);
     let update = ConversationUpdated {
         conversation_id: after.id,
         change,

@@ -100,7 +100,7 @@ pub async fn edit(
     let Current { mut message, role, .. } = current(edge, caller.user_id, id).await?;
     let now = edge.clock.now();
     may_edit(&message, caller.user_id, now, edge.settings.edit_window).map_err(refused)?;
-    edge.blocks.may_reach(message.conversation_id)?;
+    edge.may_reach(message.conversation_id)?;
     validate_content(message.kind, &content, edge.settings.max_content_chars)?;
     super::posting::check_edit(edge, message.conversation_id, role)?;
     let what = (MessageType::Text, content.as_str());

@@ -11,6 +11,7 @@ use crate::domain::message::MessageType;
 use crate::domain::newcomer;
 use crate::store::newcomers::Newcomer;
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Rule;
 use crate::wire::error::{ApiError, Code};
 
 use super::{Edge, error, freshness};
@@ -83,6 +84,7 @@ async fn look(
     if newcomer::may_send(conversation, kind, content, is_answered) {
         return Ok(());
     }
+    edge.metrics.safety.refused(Rule::Newcomer);
     let where_to = match conversation {
         ConversationType::Community => "send no links in communities",
         _ => "send links and files only where somebody has answered them",

@@ -8,6 +8,7 @@ use crate::domain::conversation::Role;
 use crate::domain::ids::{ConversationId, MessageId, UserId};
 use crate::domain::posting::{Posting, PostingRefused};
 use crate::store::posting::Writer;
+use crate::telemetry::metrics::Rule;
 use crate::wire::error::{ApiError, Code};
 
 use super::hub::posting::{MAX_KEPT, Verdict};
@@ -43,7 +44,7 @@ pub async fn check(
     let ask = || edge.hub.restricted().ask(conversation, user, id, now);
     match ask() {
         Verdict::Free => Ok(()),
-        Verdict::Refused(why) => Err(refused(why)),
+        Verdict::Refused(why) => Err(refused(edge, why)),
         // Boxed like the other rare branches of a send.
         Verdict::Unknown(version) => {
             let writer = Box::pin(writer(edge, user, conversation)).await?;
@@ -51,11 +52,11 @@ pub async fn check(
             if edge.hub.restricted().learned(conversation, user, version, role, last_at) {
                 // Another request of the same user may have come between.
                 if let Verdict::Refused(why) = ask() {
-                    return Err(refused(why));
+                    return Err(refused(edge, why));
                 }
                 return Ok(());
             }
-            posting.may_write(role, last_at, now).map_err(refused)
+            posting.may_write(role, last_at, now).map_err(|why| refused(edge, why))
         }
     }
 }
@@ -73,7 +74,7 @@ pub async fn check_scheduled(
         return Ok(());
     }
     let writer = writer(edge, user, conversation).await?;
-    writer.posting.may_schedule(writer.role).map_err(refused)
+    writer.posting.may_schedule(writer.role).map_err(|why| refused(edge, why))
 }
 
 /// Checks new content for an old message: where only admins write, it would be a way around that.
@@ -84,7 +85,7 @@ pub fn check_edit(edge: &Edge, conversation: ConversationId, role: Role) -> Resu
     let posting = edge.hub.restricted().posting(conversation).unwrap_or_default();
     match posting.may_write(role, None, Timestamp::UNIX_EPOCH) {
         Ok(()) => Ok(()),
-        Err(why) => Err(refused(why)),
+        Err(why) => Err(refused(edge, why)),
     }
 }
 
@@ -102,7 +103,11 @@ async fn writer(
     found.ok_or_else(ApiError::not_a_participant)
 }
 
-fn refused(why: PostingRefused) -> ApiError {
+fn refused(edge: &Edge, why: PostingRefused) -> ApiError {
+    edge.metrics.safety.refused(match why {
+        PostingRefused::AdminsOnly => Rule::Announcements,
+        PostingRefused::TooSoon { .. } | PostingRefused::NotScheduled => Rule::SlowMode,
+    });
     match why {
         PostingRefused::AdminsOnly => {
             ApiError::new(Code::Forbidden, "only admins write in this conversation")

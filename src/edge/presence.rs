@@ -18,6 +18,8 @@ use crate::domain::clock::SharedClock;
 use crate::domain::conversation::View;
 use crate::domain::ids::UserId;
 use crate::domain::presence::{EdgeId, ProcessId, Status};
+use crate::domain::receipt;
+use crate::store::StoreError;
 use crate::wire::error::ApiError;
 use crate::wire::objects;
 use crate::wire::presence::MAX_USERS;
@@ -114,7 +116,12 @@ impl Presence {
         let viewer = view.viewer;
         let mut shown = objects::Conversation::from(view);
         self.mark(&mut shown.shared.participants);
-        self.blocks.show_to(viewer, &mut shown.shared.participants);
+        let id = shown.shared.id;
+        self.blocks.show_to(viewer, id, &mut shown.shared.participants);
+        let last = shown.last_message.as_mut().filter(|_| self.blocks.is_severed(id));
+        if let Some(status) = last.and_then(|message| message.status.as_mut()) {
+            *status = receipt::Status::Sent.as_str().to_owned();
+        }
         shown
     }
 
@@ -182,6 +189,29 @@ pub async fn follow(
             })
             .collect()
     }))
+}
+
+/// Shows the two of each pair, on their connections here, that the other one is gone because one of them has blocked the
+/// other, or is back. What each of them sees is what they would see by asking.
+///
+/// # Errors
+/// As every statement.
+pub async fn show_anew(edge: &Edge, pairs: &[(UserId, UserId)]) -> Result<(), StoreError> {
+    let both = pairs.iter().flat_map(|(one, other)| [(*one, *other), (*other, *one)]);
+    let concerns = |(viewer, other): &(UserId, UserId)| {
+        // Whoever is offline is shown as that already.
+        edge.presence
+            .with(|state, now| state.here.is_here(*viewer) && state.is_online(*other, now.instant))
+    };
+    let concerned: Vec<(UserId, UserId)> = both.filter(concerns).collect();
+    if concerned.is_empty() {
+        return Ok(());
+    }
+    for (viewer, other) in edge.store.sharing(&concerned).await? {
+        let is_online = !edge.blocks.are_apart(viewer, other);
+        announcer::tell_one(edge, viewer, Status::new(other, is_online, None));
+    }
+    Ok(())
 }
 
 /// A connection that counts.

@@ -30,7 +30,7 @@ pub async fn change(
     let emoji =
         reaction::emoji(emoji).ok_or_else(|| ApiError::field("emoji", "must be a single emoji"))?;
     let Current { message, is_fresh, .. } = messages::current(edge, caller.user_id, id).await?;
-    edge.blocks.may_reach(message.conversation_id)?;
+    edge.may_reach(message.conversation_id)?;
     if message.deleted_at.is_some() {
         return Err(ApiError::new(Code::Conflict, "the message was deleted"));
     }

@@ -62,7 +62,10 @@ pub async fn file(edge: &Edge, caller: &Caller, request: FileReport) -> Result<Q
         closed_at: None,
     };
     match edge.store.file_report(&report, &evidence).await.map_err(store_error)? {
-        Filed::New => Ok(Queued { id: report.id, created: true }),
+        Filed::New => {
+            edge.metrics.safety.reports.inc();
+            Ok(Queued { id: report.id, created: true })
+        }
         Filed::Known(id) => Ok(Queued { id, created: false }),
         Filed::TooMany => Err(ApiError::rate_limited(WINDOW.unsigned_abs())),
         Filed::NoSuchUser => Err(ApiError::new(Code::NotFound, "there is no such user")),

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::ids::UserId;
 use crate::domain::standing::Standing;
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Rule;
 use crate::wire::error::{ApiError, CloseCode, Code};
 
 use super::Edge;
@@ -109,15 +110,20 @@ impl Edge {
         headers: &HeaderMap,
     ) -> Result<(Caller, Result<(), ApiError>), ApiError> {
         let caller = self.auth.authenticate_header(headers)?;
-        self.standings.check(caller.user_id, self.clock.now())?;
+        self.check_standing(caller.user_id)?;
         let stays = self.erased.check(&caller);
         Ok((caller, stays))
     }
 
     fn let_in(&self, caller: Caller) -> Result<Caller, ApiError> {
-        self.standings.check(caller.user_id, self.clock.now())?;
+        self.check_standing(caller.user_id)?;
         self.erased.check(&caller)?;
         Ok(caller)
+    }
+
+    fn check_standing(&self, user: UserId) -> Result<(), ApiError> {
+        let checked = self.standings.check(user, self.clock.now());
+        checked.inspect_err(|_| self.metrics.safety.refused(Rule::Standing))
     }
 }
 
@@ -144,5 +150,9 @@ pub async fn refresh(edge: &Edge) -> Result<u32, StoreError> {
 /// Reads again every few seconds, until cancelled. Who was known before is kept out also while that fails.
 pub async fn keep_current(edge: Arc<Edge>, stop: CancellationToken) {
     let rereading = Rereading { every: REREAD, bell: None, what: "who is suspended or banned" };
-    rereading.run(&stop, || refresh(&edge)).await;
+    let counted = || async {
+        let read = refresh(&edge).await;
+        read.inspect_err(|_| _ = edge.metrics.safety.read_failures.inc())
+    };
+    rereading.run(&stop, counted).await;
 }

@@ -13,6 +13,7 @@ mod media;
 mod own_data;
 mod presence;
 mod push;
+mod safety;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use media::Media;
 pub use own_data::OwnData;
 pub use presence::Presence;
 pub use push::{Push, Sent};
+pub use safety::{Rule, Safety};
 
 use labels::{ConsumerLabel, ProtocolLabel, RouteLabel, RouteStatusLabel, SourceLabel};
 
@@ -116,6 +118,7 @@ pub struct Metrics {
     pub push: Push,
     pub media: Media,
     pub search: search::Search,
+    pub safety: Safety,
     pub own_data: OwnData,
     http_requests: Family<RouteStatusLabel, Counter>,
     http_request_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
@@ -174,6 +177,7 @@ impl Metrics {
             push: Push::default(),
             media: Media::default(),
             search: search::Search::default(),
+            safety: Safety::default(),
             own_data: OwnData::default(),
             http_requests: Family::default(),
             http_request_seconds: Family::new_with_constructor(latency),
@@ -188,6 +192,7 @@ impl Metrics {
         metrics.push.register(&mut metrics.registry);
         metrics.media.register(&mut metrics.registry);
         metrics.search.register(&mut metrics.registry);
+        metrics.safety.register(&mut metrics.registry);
         metrics.own_data.register(&mut metrics.registry);
         metrics.register_requests();
         metrics.announce();

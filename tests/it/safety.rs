@@ -1,5 +1,6 @@
 //! Blocks, reports, and who may not take part.
 
+mod apart;
 mod blocks;
 mod reports;
 mod standing;

@@ -12,6 +12,7 @@ use crate::domain::clock::SystemClock;
 use crate::media::objects::Objects;
 use crate::persister::erasure::Eraser;
 use crate::persister::media::Collector;
+use crate::persister::reports::Counter;
 use crate::persister::search::Indexer;
 use crate::persister::{Health, Persister};
 use crate::telemetry::listener;
@@ -51,6 +52,7 @@ pub async fn start(base: &Base<'_>) -> anyhow::Result<listener::Check> {
     base.lifecycle.spawn_critical("eraser", eraser.run(soft.clone()));
     collect(base, &health)?;
     index(base, &health);
+    count(base, &health);
     Ok(check(client, health))
 }
 
@@ -77,6 +79,16 @@ fn index(base: &Base<'_>, health: &Arc<Health>) {
         metrics: base.metrics.clone(),
     };
     base.lifecycle.spawn_critical("indexer of messages", indexer.run(base.lifecycle.soft.clone()));
+}
+
+/// What users have reported and nobody has looked at.
+fn count(base: &Base<'_>, health: &Arc<Health>) {
+    let counter = Counter {
+        store: base.store.clone(),
+        health: health.clone(),
+        metrics: base.metrics.clone(),
+    };
+    base.lifecycle.spawn_critical("counter of reports", counter.run(base.lifecycle.soft.clone()));
 }
 
 fn check(nats: bus::Client, health: Arc<Health>) -> listener::Check {

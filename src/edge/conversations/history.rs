@@ -136,6 +136,9 @@ pub async fn message(
 /// `not_found`, `unavailable`.
 pub async fn receipts(edge: &Edge, caller: &Caller, id: MessageId) -> Result<Receipts, ApiError> {
     let message = shown_to(edge, caller, id).await?;
+    if edge.blocks.is_severed(message.conversation_id) {
+        return Ok(Receipts::default());
+    }
     edge.store.receipts(&message).await.map_err(store_error)
 }
 
@@ -158,7 +161,9 @@ async fn with_status(
     mut messages: Vec<Message>,
 ) -> Result<Vec<objects::Message>, ApiError> {
     reactions::name_caller(edge, caller, &mut messages).await?;
-    let others = if messages.iter().any(|message| message.sender_id == caller) {
+    // Of two people of whom one has blocked the other neither learns how far the other one is.
+    let is_told = !edge.blocks.is_severed(conversation);
+    let others = if is_told && messages.iter().any(|message| message.sender_id == caller) {
         edge.store.others_markers(conversation, caller).await.map_err(store_error)?
     } else {
         None

@@ -25,7 +25,7 @@ pub async fn pin(
     message: MessageId,
 ) -> Result<(), ApiError> {
     participates(edge, caller.user_id, id).await?;
-    edge.blocks.may_reach(id)?;
+    edge.may_reach(id)?;
     let found = current(edge, caller.user_id, message).await?.message;
     if found.conversation_id != id {
         return Err(ApiError::message_not_found());

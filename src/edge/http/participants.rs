@@ -61,7 +61,7 @@ pub async fn list(
     let mut participants: Vec<objects::Participant> =
         page.participants.into_iter().map(Into::into).collect();
     edge.presence.mark(&mut participants);
-    edge.blocks.show_to(caller.user_id, &mut participants);
+    edge.blocks.show_to(caller.user_id, id, &mut participants);
     Ok(Json(ParticipantPage { participants, limit, next_cursor: page.next.map(write_cursor) }))
 }
 

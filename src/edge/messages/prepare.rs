@@ -15,6 +15,7 @@ use crate::edge::auth::Caller;
 use crate::edge::media::named::{self, Naming};
 use crate::edge::schedule::{self, Plan};
 use crate::edge::{Edge, ahead, error, newcomers, posting};
+use crate::telemetry::metrics::Rule;
 use crate::telemetry::trace::TraceParent;
 use crate::wire::error::ApiError;
 use crate::wire::event::EventKind;
@@ -72,7 +73,7 @@ pub async fn prepare(
         }
     }
     // Behind what answers a repetition: a message that was accepted stays accepted.
-    edge.blocks.may_reach(conversation)?;
+    edge.may_reach(conversation)?;
     let later = match valid.send_at {
         Some(at) => {
             match Box::pin(schedule::plan(edge, is_named.then_some(id), conversation, at)).await? {
@@ -168,7 +169,8 @@ async fn check_rules(
 ) -> Result<(), ApiError> {
     let user = caller.user_id;
     newcomers::check(edge, user, conversation, what, now).await?;
-    edge.limits.text(user, conversation, what.1, now)?;
+    let counted = edge.limits.text(user, conversation, what.1, now);
+    counted.inspect_err(|_| edge.metrics.safety.refused(Rule::Flood))?;
     if is_later {
         return Box::pin(posting::check_scheduled(edge, user, conversation)).await;
     }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::statuses;
 use crate::domain::ids::UserId;
-use crate::domain::presence::ProcessId;
+use crate::domain::presence::{ProcessId, Status};
 use crate::edge::Edge;
 use crate::edge::hub::frames::{Event, Shared};
 use crate::store::StoreError;
@@ -190,7 +190,9 @@ pub fn deliver(edge: &Edge, letters: &Bytes) {
         let followers = edge.presence.with(|state, _| state.followers.of(letter.about));
         let event = Event::passing(EVENT, letter.data.get().as_bytes());
         let mut shared = Shared::default();
-        for user in &letter.to {
+        // The node that wrote it may not have heard yet that one has blocked the other.
+        let may_see = |user: &&UserId| !edge.blocks.are_apart(letter.about, **user);
+        for user in letter.to.iter().filter(may_see) {
             edge.hub.registry().connections_of(*user, |connection| {
                 // A follower hears of it without anyone's announcement.
                 if !followers.iter().any(|follower| follower.id == connection.id) {
@@ -199,6 +201,16 @@ pub fn deliver(edge: &Edge, letters: &Bytes) {
             });
         }
     }
+}
+
+/// Tells all connections of a user here what another one's status is for them.
+pub fn tell_one(edge: &Edge, viewer: UserId, status: Status) {
+    let data = data(News { status, at: edge.clock.now() });
+    let event = Event::passing(EVENT, data.as_bytes());
+    let mut shared = Shared::default();
+    edge.hub.registry().connections_of(viewer, |connection| {
+        connection.queue.offer(shared.of(connection.protocol, &event));
+    });
 }
 
 /// Tells those connections of this node that follow a user and still share a conversation with them.

@@ -216,7 +216,7 @@ async fn typing(session: &Session, asked: IsTyping) -> Outcome {
     let user = session.caller.user_id;
     session.edge.limits.signal(user)?;
     messages::participates(&session.edge, user, asked.conversation_id).await?;
-    session.edge.blocks.may_reach(asked.conversation_id)?;
+    session.edge.may_reach(asked.conversation_id)?;
     let connection = session.connection.id;
     signals::typing(&session.edge, user, connection, asked.conversation_id, asked.is_typing).await;
     Ok(Answer::Empty)

@@ -124,7 +124,7 @@ fn the_dashboard_is_whole_and_finds_its_data() {
         .collect();
     for stage in [
         "Accept", "Log", "Fan-out", "Persist", "Resume", "Presence", "Push", "Ingest", "Media",
-        "Postgres",
+        "Search", "Safety", "Postgres",
     ] {
         assert!(rows.iter().any(|row| row.starts_with(stage)), "{stage} is in none of {rows:?}");
     }

@@ -9,26 +9,26 @@ use uuid::Uuid;
 use crate::harness::flow::{eventually, id_of, open_direct, open_group, send};
 use crate::harness::{Rest, User, World};
 
-async fn block(rest: &Rest, user: &User) {
+pub(super) async fn block(rest: &Rest, user: &User) {
     rest.call(Method::PUT, &format!("/blocks/{}", user.id), None).await.expect(204);
 }
 
-async fn unblock(rest: &Rest, user: &User) {
+pub(super) async fn unblock(rest: &Rest, user: &User) {
     rest.delete(&format!("/blocks/{}", user.id)).await.expect(204);
 }
 
 /// Two people with a message of each in their direct conversation.
-struct Two {
-    world: World,
-    ada: User,
-    ben: User,
-    direct: Uuid,
-    of_ada: Value,
-    of_ben: Value,
+pub(super) struct Two {
+    pub(super) world: World,
+    pub(super) ada: User,
+    pub(super) ben: User,
+    pub(super) direct: Uuid,
+    pub(super) of_ada: Value,
+    pub(super) of_ben: Value,
 }
 
 impl Two {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let world = World::start().await;
         let (ada, ben) = (world.user("Ada"), world.user("Ben"));
         let direct = open_direct(&world.node().rest(&ada), &ben).await;
@@ -37,7 +37,7 @@ impl Two {
         Self { world, ada, ben, direct, of_ada, of_ben }
     }
 
-    fn rest(&self, user: &User) -> Rest {
+    pub(super) fn rest(&self, user: &User) -> Rest {
         self.world.node().rest(user)
     }
 }
