@@ -16,7 +16,7 @@ use crate::domain::search::matching::{matches, rank};
 use crate::domain::search::query::{Alternative, Query};
 use crate::domain::search::snippet::snippet;
 use crate::store::search::Searched;
-use crate::store::search::candidates::{Asked, Candidate, Filter, Found, Needle};
+use crate::store::search::candidates::{Asked, Candidate, Filter, Found, NEEDLES, Needle};
 use crate::wire::error::ApiError;
 
 use super::error::store as store_error;
@@ -28,8 +28,17 @@ const AT_ONCE: usize = 4;
 const TURN: Duration = Duration::from_secs(2);
 /// Windows of one request. A page that is not full by then has a cursor to go on from.
 const WINDOWS: usize = 4;
-/// A rarest word of more messages than this is looked for in the newest ones: 20 ms the one way or the other.
-const COMMON: u64 = 8_000;
+/// More hits than this are not looked up but looked for in the newest messages: of the 600,000 of somebody who writes much,
+/// 4,000 hold a page of what 3,000 have, and a message that is looked up costs about as much as one that is looked through.
+const COMMON: u64 = 3_000;
+/// The same if even the rarest word has so many messages: that words are used apart from each other is a guess, and where
+/// it is wrong each of them is a hit, some 200 ms for all.
+const ALWAYS_COMMON: u64 = 50_000;
+/// Messages that are looked through in a window, in all conversations together: 2 to 4 µs each. As many as hold two pages.
+const LOOKED_THROUGH: std::ops::RangeInclusive<u64> = 1_000..=5_000;
+/// Candidates of a window, where the words that are looked up decide, and where more is compared: a phrase, a minus.
+const DECIDED: usize = 500;
+const COMPARED: usize = 2_000;
 /// Behind the end of any log.
 const END: Seq = i64::MAX as Seq;
 
@@ -132,6 +141,8 @@ struct Looking<'a> {
 struct Plan {
     needles: Vec<Needle>,
     is_common: bool,
+    window: usize,
+    look_through: u64,
 }
 
 impl Looking<'_> {
@@ -214,6 +225,8 @@ impl Looking<'_> {
                 filter: self.search.filter,
                 needles: &plan.needles,
                 is_common: plan.is_common,
+                window: plan.window,
+                look_through: plan.look_through,
                 low: at.low,
                 high: at.high,
             };
@@ -263,14 +276,28 @@ impl Looking<'_> {
         // What few of the newest messages are, pages of those would be empty of.
         let Filter { sender, kind, to, .. } = self.search.filter;
         let is_narrowed = sender.is_some() || kind.is_some() || to.is_some();
-        let plan = |mut needles: Vec<Needle>| {
+        let plan = |(one, mut needles): (&Alternative, Vec<Needle>)| {
             needles.sort_by_key(expected);
             needles.dedup();
-            let is_common =
-                !is_narrowed && needles.first().is_some_and(|rarest| expected(rarest) > COMMON);
-            Plan { needles, is_common }
+            let hits = needles.iter().take(NEEDLES).map(expected);
+            let together = hits.fold(messages, |among, hits| {
+                let share = u128::from(among) * u128::from(hits) / u128::from(messages.max(1));
+                u64::try_from(share).unwrap_or(u64::MAX)
+            });
+            let rarest = needles.first().map_or(0, expected);
+            let is_common = !is_narrowed && (together > COMMON || rarest > ALWAYS_COMMON);
+            let decides = one.unwanted.is_empty()
+                && needles.len() <= NEEDLES
+                && one.wanted.iter().all(|term| term.words.len() == 1);
+            let hold_two_pages = match decides {
+                true => 2 * self.search.limit as u64 * messages / together.max(1),
+                false => u64::MAX,
+            };
+            let look_through = hold_two_pages.clamp(*LOOKED_THROUGH.start(), *LOOKED_THROUGH.end());
+            let window = if decides { DECIDED } else { COMPARED };
+            Plan { needles, is_common, window, look_through }
         };
-        Ok(all.into_iter().map(plan).collect())
+        Ok(self.search.query.alternatives.iter().zip(all).map(plan).collect())
     }
 
     /// What a message that answers has: each word, its beginning, or what may be meant by it.

@@ -35,8 +35,12 @@ pub struct Asked<'a> {
     pub filter: Filter,
     /// Words that a message has all of, the rarest first. There is at least one.
     pub needles: &'a [Needle],
-    /// Is even the rarest of them in many messages?
+    /// Have more messages all of them than are worth being looked up?
     pub is_common: bool,
+    /// Candidates of one look at most. Each is read and compared: 2 ms for 500.
+    pub window: usize,
+    /// For a common word: messages that are looked through, in all conversations together.
+    pub look_through: u64,
     /// Places in the log: this one and behind, up to before that one.
     pub low: Seq,
     pub high: Seq,
@@ -60,11 +64,7 @@ pub struct Found {
 }
 
 /// Words of a query that are looked up: the rarest leave few messages for the others.
-const NEEDLES: usize = 3;
-/// Candidates of one look at most. Each is read and compared: 2 ms for all.
-pub const WINDOW: usize = 500;
-/// Messages that are looked through for a common word, in all conversations together: 2 µs each.
-const LOOKED_THROUGH: u64 = 5_000;
+pub const NEEDLES: usize = 3;
 /// Messages that are looked through in a conversation at least.
 const LEAST: u64 = 10;
 /// Messages that are not indexed yet and are looked through, in all and of one conversation.
@@ -163,26 +163,24 @@ impl Store {
             let ids: Vec<Uuid> = asked.conversations.iter().map(|one| one.id).collect();
             let new = with(&shared, &[&BEHIND, &ids, &BEHIND_OF_ONE]);
             let words = words(asked);
+            let window = i64::try_from(asked.window).unwrap_or(i64::MAX);
             let (found, new) = if asked.is_common {
                 let many = many(asked);
-                let params = with(&shared, &[&ALL, &ids, &many, &words]);
+                let all: i64 = many.iter().sum();
+                let params = with(&shared, &[&all, &ids, &many, &words]);
                 tokio::try_join!(rows(&tx, COMMON, &params), rows(&tx, NEW, &new))?
             } else {
-                let params = with(&shared, &[&FULL, &words]);
+                let params = with(&shared, &[&window, &words]);
                 tokio::try_join!(rows(&tx, RARE, &params), rows(&tx, NEW, &new))?
             };
             tx.commit().await?;
-            let low = if asked.is_common { reached(&found)? } else { full(&found)? };
+            let low = if asked.is_common { reached(&found)? } else { full(asked.window, &found)? };
             let low = low.unwrap_or(asked.low);
             gathered(asked, &found, &new, low)
         })
         .await
     }
 }
-
-/// More than are looked through.
-const ALL: i64 = 2 * LOOKED_THROUGH as i64 + LEAST as i64 * super::MAX_CONVERSATIONS as i64;
-const FULL: i64 = WINDOW as i64;
 
 fn with<'a>(
     shared: &[&'a (dyn ToSql + Sync)],
@@ -192,8 +190,8 @@ fn with<'a>(
 }
 
 /// The place of the last, if there were as many as there could be.
-fn full(found: &[Row]) -> Result<Option<Seq>, StoreError> {
-    found.get(WINDOW - 1).map(|row| unsigned(row, "seq")).transpose()
+fn full(window: usize, found: &[Row]) -> Result<Option<Seq>, StoreError> {
+    found.get(window - 1).map(|row| unsigned(row, "seq")).transpose()
 }
 
 /// The place from which all conversations were looked through.
@@ -251,8 +249,9 @@ fn words(asked: &Asked<'_>) -> Vec<String> {
 fn many(asked: &Asked<'_>) -> Vec<i64> {
     let all: u64 = asked.conversations.iter().map(|one| one.messages).sum();
     let share = |one: &Searched| {
-        let share = u128::from(LOOKED_THROUGH) * u128::from(one.messages) / u128::from(all.max(1));
-        signed(u64::try_from(share).unwrap_or(LOOKED_THROUGH).max(LEAST))
+        let share =
+            u128::from(asked.look_through) * u128::from(one.messages) / u128::from(all.max(1));
+        signed(u64::try_from(share).unwrap_or(asked.look_through).max(LEAST))
     };
     asked.conversations.iter().map(share).collect()
 }
