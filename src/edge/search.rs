@@ -307,8 +307,9 @@ impl Looking<'_> {
             for word in &term.words {
                 let mut needle = vec![(word.clone(), term.is_prefix())];
                 if with_slips && term.loose().is_some() {
-                    let meant = self.edge.store.meant(word).await.map_err(store_error)?;
-                    needle.extend(meant.into_iter().map(|word| (word, false)));
+                    let meant = self.edge.store.meant(word, self.conversations).await;
+                    needle
+                        .extend(meant.map_err(store_error)?.into_iter().map(|word| (word, false)));
                 }
                 needles.push(needle);
             }

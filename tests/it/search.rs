@@ -94,6 +94,26 @@ async fn words_with_one_slip_are_found_where_the_words_themselves_are_not() {
 }
 
 #[tokio::test]
+async fn what_strangers_write_decides_nothing_about_what_is_found() {
+    let (world, ada, _, own) = talking().await;
+    let (chidi, dayo) = (world.user("Chidi"), world.user("Dayo"));
+    let (rest, other) = (world.node().rest(&ada), world.node().rest(&chidi));
+    let theirs = flow::open_direct(&other, &dayo).await;
+    send(&rest, own, "a xylophone").await;
+    index::indexed(&world).await;
+    assert_eq!(found(&rest, "xylophne").await, ["a xylophone"]);
+    // Words that are as near to what is typed, and far more common. Nobody learns from what they find that there are any.
+    for letter in 'a'..='l' {
+        for number in 0..3 {
+            send(&other, theirs, &format!("xylophn{letter} {letter}ylophne {number}")).await;
+        }
+    }
+    index::indexed(&world).await;
+    assert_eq!(found(&rest, "xylophne").await, ["a xylophone"]);
+    assert_eq!(found(&other, "xylophne").await.len(), 20, "a page of his own");
+}
+
+#[tokio::test]
 async fn only_those_who_are_in_a_conversation_find_what_was_said_there() {
     let (world, ada, bayo, group) = talking().await;
     let (rest, other) = (world.node().rest(&ada), world.node().rest(&bayo));

@@ -51,6 +51,22 @@ pub fn halves(typed: &str) -> Option<Halves> {
     })
 }
 
+/// What every word that is one slip from `typed` looks like, with `_` for any letter: two letters that changed places, one
+/// too much, another one, or one too few.
+pub fn patterns(typed: &str) -> Vec<String> {
+    let chars: Vec<char> = typed.chars().collect();
+    let with = |from: usize, between: &[char], to: usize| -> String {
+        chars[..from].iter().chain(between).chain(&chars[to..]).collect()
+    };
+    let places = 0..chars.len();
+    let mut patterns: Vec<String> =
+        (1..chars.len()).map(|at| with(at - 1, &[chars[at], chars[at - 1]], at + 1)).collect();
+    patterns.extend(places.clone().map(|at| with(at, &[], at + 1)));
+    patterns.extend(places.clone().map(|at| with(at, &['_'], at + 1)));
+    patterns.extend((0..=chars.len()).map(|at| with(at, &['_'], at)));
+    patterns
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +80,24 @@ mod tests {
             assert!(!is_slip(word, "meeting"), "{word}");
         }
         assert!(!is_slip("ola", "olu"), "too short");
+    }
+
+    #[test]
+    fn patterns_are_those_of_the_slips_and_of_nothing_else() {
+        let fits = |pattern: &str, word: &str| {
+            pattern.chars().count() == word.chars().count()
+                && pattern.chars().zip(word.chars()).all(|(p, c)| p == '_' || p == c)
+        };
+        let all = patterns("meetng");
+        assert_eq!(all.len(), 5 + 6 + 6 + 7);
+        for word in ["meeting", "metng", "meetxg", "emetng", "meetngs", "ameetng", "meteng"] {
+            assert!(is_slip("meetng", word), "{word}");
+            assert!(all.iter().any(|pattern| fits(pattern, word)), "{word}");
+        }
+        for word in ["meetings", "greeting", "mtng", "emetgn"] {
+            assert!(!all.iter().any(|pattern| fits(pattern, word)), "{word}");
+        }
+        assert!(patterns("ọlámidé").iter().any(|pattern| fits(pattern, "ọlámdé")));
     }
 
     #[test]

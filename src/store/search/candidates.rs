@@ -71,7 +71,7 @@ const LEAST: u64 = 10;
 const BEHIND: i64 = 1_000;
 const BEHIND_OF_ONE: i64 = 100;
 /// The server gives up after this: a search is worth no more of the database than that.
-const PATIENCE: &str = "SET LOCAL statement_timeout = '2s'; SET LOCAL enable_seqscan = off; SET LOCAL work_mem = '16MB'";
+pub(super) const PATIENCE: &str = "SET LOCAL statement_timeout = '2s'; SET LOCAL enable_seqscan = off; SET LOCAL work_mem = '16MB'";
 
 /// What every way ends with; tombstones and what has vanished are not read. `$1` to `$7`: sender, type, times, now, and
 /// from where to where in the log.
