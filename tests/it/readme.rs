@@ -78,3 +78,35 @@ fn what_it_names_exists() {
         assert!(settings.contains(&format!("# env: {name}\n")), "{name} is no setting");
     }
 }
+
+/// The sources under a folder, as one text.
+fn sources(folder: &std::path::Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.ends_with("node_modules") {
+            text.push_str(&sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(&path).expect("readable"));
+        }
+    }
+    text
+}
+
+#[test]
+fn each_defence_names_a_test_that_exists() {
+    let page = std::fs::read_to_string(repository().join("docs/security.md")).expect("a page");
+    let tests = sources(&repository().join("tests/it")) + &sources(&repository().join("src"));
+    let (page, _) = page.split_once("\n## Who may do what on NATS").expect("the page's first half");
+    let quoted = page.split('`').skip(1).step_by(2);
+    // Names of tests are sentences; nothing else there has so many words.
+    let is_name = |name: &&str| {
+        let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        plain && name.matches('_').count() >= 4
+    };
+    let named: Vec<&str> = quoted.filter(is_name).collect();
+    assert!(named.len() > 30, "{named:?}");
+    for name in named {
+        assert!(tests.contains(&format!("fn {name}(")), "{name} is no test");
+    }
+}
