@@ -58,19 +58,27 @@ impl Outbox {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let before = self.clock.now() - SWEEP_AGE;
-            let left = match self.store.outbox_conversations(before, SWEEP_LIMIT).await {
-                Ok(left) => left,
-                Err(cause) => {
-                    tracing::warn!(%cause, "the outbox cannot be read");
-                    continue;
-                }
-            };
-            for conversation in left {
-                if let Err(cause) = self.drain(conversation).await {
-                    tracing::warn!(%cause, "announcements have to wait");
-                    break;
-                }
+            // Given up in the middle, what was published stays in the table and is published again under the same id.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.sweep_once() => {}
+            }
+        }
+    }
+
+    async fn sweep_once(&self) {
+        let before = self.clock.now() - SWEEP_AGE;
+        let left = match self.store.outbox_conversations(before, SWEEP_LIMIT).await {
+            Ok(left) => left,
+            Err(cause) => {
+                tracing::warn!(%cause, "the outbox cannot be read");
+                return;
+            }
+        };
+        for conversation in left {
+            if let Err(cause) = self.drain(conversation).await {
+                tracing::warn!(%cause, "announcements have to wait");
+                return;
             }
         }
     }

@@ -16,11 +16,14 @@ use crate::domain::search::matching::{matches, rank};
 use crate::domain::search::query::{Alternative, Query};
 use crate::domain::search::snippet::snippet;
 use crate::store::search::Searched;
-use crate::store::search::candidates::{Asked, Candidate, Filter, Found, NEEDLES, Needle};
+use crate::store::search::candidates::{Asked, Candidate, Filter, Found, Needle};
 use crate::wire::error::ApiError;
 
 use super::error::store as store_error;
 use super::{Edge, freshness, reactions};
+use plan::{Plan, Scope, plan};
+
+mod plan;
 
 /// Searches of a node at a time: a quarter of its connections to Postgres, so that histories never wait behind them.
 const AT_ONCE: usize = 4;
@@ -28,17 +31,8 @@ const AT_ONCE: usize = 4;
 const TURN: Duration = Duration::from_secs(2);
 /// Windows of one request. A page that is not full by then has a cursor to go on from.
 const WINDOWS: usize = 4;
-/// More hits than this are not looked up but looked for in the newest messages: of the 600,000 of somebody who writes much,
-/// 4,000 hold a page of what 3,000 have, and a message that is looked up costs about as much as one that is looked through.
-const COMMON: u64 = 3_000;
-/// The same if even the rarest word has so many messages: that words are used apart from each other is a guess, and where
-/// it is wrong each of them is a hit, some 200 ms for all.
-const ALWAYS_COMMON: u64 = 50_000;
-/// Messages that are looked through in a window, in all conversations together: 2 to 4 µs each. As many as hold two pages.
-const LOOKED_THROUGH: std::ops::RangeInclusive<u64> = 1_000..=5_000;
-/// Candidates of a window, where the words that are looked up decide, and where more is compared: a phrase, a minus.
-const DECIDED: usize = 500;
-const COMPARED: usize = 2_000;
+/// With fewer results words with a slip count as well. To find out which there are costs up to 75 ms.
+const FEW: usize = 5;
 /// Behind the end of any log.
 const END: Seq = i64::MAX as Seq;
 
@@ -137,16 +131,8 @@ struct Looking<'a> {
     conversations: &'a [Searched],
 }
 
-/// What an alternative is looked for by.
-struct Plan {
-    needles: Vec<Needle>,
-    is_common: bool,
-    window: usize,
-    look_through: u64,
-}
-
 impl Looking<'_> {
-    /// Words with slips count where the words themselves do not fill the first page.
+    /// Words with slips count where hardly anything has the words themselves.
     async fn page(&self) -> Result<(Vec<Ranked>, Option<Key>), ApiError> {
         let (start, skipped) = match self.search.place {
             Place::Skip(skipped) => (None, skipped),
@@ -163,7 +149,7 @@ impl Looking<'_> {
         let at = start.unwrap_or(first);
         let plans = self.plans(at.with_slips).await?;
         let (mut ranked, mut next) = self.collect(&plans, at, skipped).await?;
-        if start.is_none() && next.is_none() && ranked.len() < self.search.limit {
+        if start.is_none() && next.is_none() && ranked.len() < FEW.min(self.search.limit) {
             let with_slips = self.plans(true).await?;
             let adds = with_slips.iter().zip(&plans).any(|(more, plan)| {
                 let words = |plan: &Plan| plan.needles.iter().map(Vec::len).sum::<usize>();
@@ -273,31 +259,14 @@ impl Looking<'_> {
         let expected = |needle: &Needle| {
             needle.iter().map(|(word, _)| frequencies.expected(word, messages)).sum::<u64>()
         };
-        // What few of the newest messages are, pages of those would be empty of.
         let Filter { sender, kind, to, .. } = self.search.filter;
-        let is_narrowed = sender.is_some() || kind.is_some() || to.is_some();
-        let plan = |(one, mut needles): (&Alternative, Vec<Needle>)| {
-            needles.sort_by_key(expected);
-            needles.dedup();
-            let hits = needles.iter().take(NEEDLES).map(expected);
-            let together = hits.fold(messages, |among, hits| {
-                let share = u128::from(among) * u128::from(hits) / u128::from(messages.max(1));
-                u64::try_from(share).unwrap_or(u64::MAX)
-            });
-            let rarest = needles.first().map_or(0, expected);
-            let is_common = !is_narrowed && (together > COMMON || rarest > ALWAYS_COMMON);
-            let decides = one.unwanted.is_empty()
-                && needles.len() <= NEEDLES
-                && one.wanted.iter().all(|term| term.words.len() == 1);
-            let hold_two_pages = match decides {
-                true => 2 * self.search.limit as u64 * messages / together.max(1),
-                false => u64::MAX,
-            };
-            let look_through = hold_two_pages.clamp(*LOOKED_THROUGH.start(), *LOOKED_THROUGH.end());
-            let window = if decides { DECIDED } else { COMPARED };
-            Plan { needles, is_common, window, look_through }
+        let scope = Scope {
+            messages,
+            limit: self.search.limit as u64,
+            is_narrowed: sender.is_some() || kind.is_some() || to.is_some(),
         };
-        Ok(self.search.query.alternatives.iter().zip(all).map(plan).collect())
+        let alternatives = self.search.query.alternatives.iter().zip(all);
+        Ok(alternatives.map(|(one, needles)| plan(one, needles, expected, scope)).collect())
     }
 
     /// What a message that answers has: each word, its beginning, or what may be meant by it.
