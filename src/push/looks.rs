@@ -4,7 +4,7 @@
 //! While nobody knows who has a connection everybody waits for the grace. As soon as it is known again, what waits is looked
 //! at before anything new: a device that was shown a newer message is shown no older one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -40,6 +40,7 @@ impl Push {
         self.look_again(leader, turn).await?;
         // Told once for the whole look: when it becomes known in the middle of it, what is new must not overtake what waits.
         let knows = self.is_presence_known() && turn.window.unsure().is_none();
+        let through = through.min(apart(&turn.pending, turn.decided));
         let ready = turn.pending.iter().take(BATCH).take_while(|(seq, _)| *seq <= through);
         let mut ready: Vec<(Seq, Option<Heard>)> = ready.copied().collect();
         let conversations = conversations(&ready);
@@ -164,6 +165,15 @@ fn conversations(ready: &[(Seq, Option<Heard>)]) -> Vec<ConversationId> {
     distinct(&places)
 }
 
+/// How far a look may reach. What another process has looked at before is looked at again first, and by itself: together with it
+/// what is new would alert at once and overtake it.
+fn apart(pending: &VecDeque<(Seq, Option<Heard>)>, decided: Seq) -> Seq {
+    match pending.front() {
+        Some((first, _)) if *first <= decided => decided,
+        _ => Seq::MAX,
+    }
+}
+
 /// How many of the first events are about [`PEOPLE`] people together; one at least.
 fn as_many_as_fit(
     ready: &[(Seq, Option<Heard>)],
@@ -184,4 +194,17 @@ fn distinct(places: &[Place]) -> Vec<ConversationId> {
     ids.sort_unstable();
     ids.dedup();
     ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_looked_at_before_is_looked_at_apart_from_what_is_new() {
+        let pending = |seqs: &[Seq]| seqs.iter().map(|seq| (*seq, None)).collect();
+        assert_eq!(apart(&pending(&[3, 4, 9]), 4), 4);
+        assert_eq!(apart(&pending(&[5, 9]), 4), Seq::MAX);
+        assert_eq!(apart(&pending(&[]), 4), Seq::MAX);
+    }
 }

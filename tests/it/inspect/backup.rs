@@ -139,6 +139,12 @@ async fn three_servers_that_replicate_are_backed_up_while_they_work_and_restored
     assert_eq!(log.cached_info().config.num_replicas, 3);
     let second = world.add_node(&settings).await;
     let rest = world.nodes()[second].rest(&ada);
+    // The servers may still be choosing who leads what.
+    flow::eventually("a history", async || {
+        let page = rest.get(&format!("/conversations/{chat}/messages")).await;
+        (page.status == 200).then_some(())
+    })
+    .await;
     assert_eq!(history(&rest, chat, 50).await, before);
     let sent = flow::send(&rest, chat, "goes on").await;
     assert!(place_of(&sent).0 > place_of(&before[29]).0);

@@ -166,6 +166,13 @@ async fn changes_that_no_cursor_reaches_back_to_are_forgotten() {
         database.query_one(sql, &[]).await.expect("a row").get::<_, i64>(0)
     };
     assert!(count().await >= 4, "an edit, a conversation, two who came");
+    // The index needs them until it has them.
+    eventually("all is indexed", async || {
+        let sql = "SELECT (SELECT last_seq FROM progress WHERE name = 'search')
+                       >= (SELECT last_seq FROM progress WHERE name = 'persist')";
+        database.query_one(sql, &[]).await.expect("a row").get::<_, bool>(0).then_some(())
+    })
+    .await;
     // As if the log had expired; a persister looks when it begins.
     world.log().await.purge().await.expect("purged");
     drop(writer);
