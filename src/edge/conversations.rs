@@ -8,13 +8,11 @@ pub mod contexts;
 pub mod history;
 pub mod joining;
 pub mod pins;
+pub mod requests;
 
-use uuid::Uuid;
-
-use crate::domain::conversation::{Conversation, ConversationType, Role, View, direct_key};
+use crate::domain::conversation::{Conversation, ConversationType, Role, View};
 use crate::domain::ids::{ConversationId, MessageId, UserId};
-use crate::store::conversations::{About, NewConversation};
-use crate::store::details::Details;
+use crate::store::conversations::NewConversation;
 use crate::store::lists::{Filter, From, Listing};
 use crate::store::outbox::OutboxEvent;
 use crate::store::own_view::OwnChange;
@@ -45,18 +43,7 @@ pub async fn create(
     caller: &Caller,
     request: CreateConversation,
 ) -> Result<Opened, ApiError> {
-    let valid = request.validate(caller.user_id, edge.settings.max_group_participants)?;
-    let about = valid.context.map(|(kind, id)| About { kind, id, title: None });
-    let new = NewConversation {
-        id: Uuid::new_v4(),
-        kind: valid.kind,
-        title: valid.title,
-        description: valid.description,
-        creator: caller.user_id,
-        direct_key: direct_key_of(valid.kind, caller.user_id, &valid.others, about.as_ref()),
-        others: valid.others,
-        about,
-    };
+    let new = requests::asked(request, caller.user_id, edge.settings.max_group_participants)?;
     contexts::check_owner(edge, &new).await?;
     may_bring(edge, caller, &new.others, new.kind)?;
     open(edge, caller, &new).await
@@ -76,21 +63,6 @@ fn may_bring(
         return Err(ApiError::new(Code::Forbidden, detail));
     }
     Ok(())
-}
-
-fn direct_key_of(
-    kind: ConversationType,
-    caller: UserId,
-    others: &[UserId],
-    about: Option<&About>,
-) -> Option<String> {
-    match (kind, others) {
-        (ConversationType::Direct, [other]) => {
-            let context = about.and_then(|about| Some((about.kind, about.id?)));
-            Some(direct_key(caller, *other, context))
-        }
-        _ => None,
-    }
 }
 
 async fn open(edge: &Edge, caller: &Caller, new: &NewConversation) -> Result<Opened, ApiError> {
@@ -146,17 +118,7 @@ pub async fn patch(
     id: ConversationId,
     request: PatchConversation,
 ) -> Result<View, ApiError> {
-    let valid = request.validate()?;
-    // One event for both: it carries the conversation, and what else is new in it.
-    let change = if valid.changes_settings() { Change::Settings } else { Change::Title };
-    let details = Details {
-        title: valid.title,
-        description: valid.description,
-        avatar_url: valid.avatar_url,
-        posting_policy: valid.posting_policy,
-        slow_mode_seconds: valid.slow_mode_seconds,
-        join_approval: valid.join_approval,
-    };
+    let (details, change) = requests::details(request)?;
     let announced = |after: &Conversation| event(edge, change, caller, &[], after);
     edge.store
         .set_details(id, caller.user_id, &details, edge.clock.now(), announced)

@@ -9,9 +9,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Operator, context, event, invalid, refused};
-use crate::domain::conversation::{ContextType, Conversation, ConversationType, direct_key};
-use crate::store::conversations::{About, NewConversation};
-use crate::store::details::Details;
+use crate::domain::conversation::{ContextType, Conversation, ConversationType};
+use crate::edge::conversations::requests;
 use crate::wire::event::Change;
 use crate::wire::requests::conversations::CreateConversation;
 use crate::wire::requests::settings::PatchConversation;
@@ -78,25 +77,8 @@ pub async fn create(args: Create, operator: &Operator) -> anyhow::Result<ExitCod
         "contextId": args.context.and_then(|(_, id)| id),
     });
     let request: CreateConversation = serde_json::from_value(request)?;
-    let valid = request.validate(args.creator, most(operator)).map_err(|error| invalid(&error))?;
-    let about = valid.context.map(|(kind, id)| About { kind, id, title: None });
-    let key = match (valid.kind, valid.others.as_slice()) {
-        (ConversationType::Direct, [other]) => {
-            let context = about.as_ref().and_then(|about| Some((about.kind, about.id?)));
-            Some(direct_key(args.creator, *other, context))
-        }
-        _ => None,
-    };
-    let new = NewConversation {
-        id: Uuid::new_v4(),
-        kind: valid.kind,
-        title: valid.title,
-        description: valid.description,
-        creator: args.creator,
-        others: valid.others,
-        about,
-        direct_key: key,
-    };
+    let new =
+        requests::asked(request, args.creator, most(operator)).map_err(|error| invalid(&error))?;
     let store = operator.store().await?;
     let mut everyone = vec![new.creator];
     everyone.extend(&new.others);
@@ -139,17 +121,7 @@ pub async fn update(args: Update, operator: &Operator) -> anyhow::Result<ExitCod
     request
         .extend(settings.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))));
     let request: PatchConversation = serde_json::from_value(Value::Object(request))?;
-    let valid = request.validate().map_err(|error| invalid(&error))?;
-    // As for clients: one event for both.
-    let change = if valid.changes_settings() { Change::Settings } else { Change::Title };
-    let details = Details {
-        title: valid.title,
-        description: valid.description,
-        avatar_url: valid.avatar_url,
-        posting_policy: valid.posting_policy,
-        slow_mode_seconds: valid.slow_mode_seconds,
-        join_approval: valid.join_approval,
-    };
+    let (details, change) = requests::details(request).map_err(|error| invalid(&error))?;
     let (id, store) = (args.conversation, operator.store().await?);
     let announced = |after: &Conversation| event(change, &[], after);
     let audit = operator.audit("conversation update", id);
