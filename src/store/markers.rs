@@ -143,9 +143,25 @@ pub enum Delivered {
     TooMany,
 }
 
+/// The step `moved` of both statements below: moves what the step before it has `locked`, and never back.
+macro_rules! moved {
+    ($returning:literal) => {
+        concat!(
+            "moved AS (
+    UPDATE conversation_participants p SET delivered_seq = l.seq, delivered_at = l.at
+    FROM locked l
+    WHERE p.conversation_id = l.conversation_id AND p.user_id = l.user_id AND p.delivered_seq < l.seq
+    RETURNING ",
+            $returning,
+            "\n)"
+        )
+    };
+}
+
 /// Locks the markers that are to move in order, moves them, and says to whom that matters. The lock order is the
 /// persister's.
-const MARK_DELIVERED: &str = "
+const MARK_DELIVERED: &str = concat!(
+    "
 WITH items AS (
     SELECT t.*, c.participant_count > $5 AS too_many
     FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[])
@@ -157,12 +173,9 @@ WITH items AS (
     WHERE NOT i.too_many AND p.delivered_seq < i.seq
     ORDER BY p.conversation_id, p.user_id
     FOR NO KEY UPDATE OF p
-), moved AS (
-    UPDATE conversation_participants p SET delivered_seq = l.seq, delivered_at = l.at
-    FROM locked l
-    WHERE p.conversation_id = l.conversation_id AND p.user_id = l.user_id AND p.delivered_seq < l.seq
-    RETURNING l.n, p.conversation_id
-), told AS (
+), ",
+    moved!("l.n, p.conversation_id"),
+    ", told AS (
     SELECT s.n, array_agg(s.sender) AS senders
     FROM UNNEST($6::bigint[], $7::uuid[]) AS s(n, sender)
     JOIN moved USING (n)
@@ -171,7 +184,8 @@ WITH items AS (
 )
 SELECT i.n, i.too_many, COALESCE(told.senders, '{}') AS senders
 FROM items i LEFT JOIN moved USING (n) LEFT JOIN told USING (n)
-WHERE i.too_many OR moved.n IS NOT NULL";
+WHERE i.too_many OR moved.n IS NOT NULL"
+);
 
 /// "A device of this person has come back with everything up to here."
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +200,8 @@ const SENDERS_OF: i64 = 200;
 
 /// Moves the markers that stand behind a message which their user has come back with. Those who have read it, wrote it
 /// themselves, or came later have nothing to prove. The lock order is the persister's.
-const MARK_RETURNED: &str = "
+const MARK_RETURNED: &str = concat!(
+    "
 WITH items AS (
     SELECT * FROM UNNEST($1::uuid[], $2::bigint[], $3::timestamptz[]) AS t(user_id, seq, at)
 ), locked AS MATERIALIZED (
@@ -199,12 +214,9 @@ WITH items AS (
       AND GREATEST(p.delivered_seq, p.last_read_seq, p.joined_seq) < LEAST(i.seq, c.last_message_seq)
     ORDER BY p.conversation_id, p.user_id
     FOR NO KEY UPDATE OF p
-), moved AS (
-    UPDATE conversation_participants p SET delivered_seq = l.seq, delivered_at = l.at
-    FROM locked l
-    WHERE p.conversation_id = l.conversation_id AND p.user_id = l.user_id AND p.delivered_seq < l.seq
-    RETURNING l.*
-)
+), ",
+    moved!("l.*"),
+    "
 SELECT moved.conversation_id, moved.user_id, moved.seq, moved.at, ARRAY(
     SELECT DISTINCT s.sender_id FROM (
         SELECT m.sender_id FROM messages m
@@ -213,7 +225,8 @@ SELECT moved.conversation_id, moved.user_id, moved.seq, moved.at, ARRAY(
     JOIN conversation_participants p
       ON p.conversation_id = moved.conversation_id AND p.user_id = s.sender_id
     WHERE s.sender_id <> moved.user_id) AS senders
-FROM moved";
+FROM moved"
+);
 
 impl Store {
     /// Moves the delivery markers of those who have come back, in one statement, and says which have moved, with those
