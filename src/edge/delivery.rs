@@ -18,21 +18,21 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::signals::Signal;
 use crate::domain::ids::{ConversationId, Seq, UserId};
 use crate::domain::receipt::MAX_FOLLOWED;
-use crate::store::StoreError;
 use crate::store::markers::{Delivered, Delivery, Return};
 use crate::wire::event::MessageDelivered;
 
 use super::{Edge, signals};
 
+mod attempts;
 pub mod returned;
+
+use attempts::Attempts;
 
 /// Markers of one commit. A statement for 500 takes some 10 ms.
 const ROUND: usize = 500;
 /// People in conversations whose proofs may wait: 40 full rounds, and some 3 MiB. Beyond it proofs are dropped, which the
 /// next message or the next read of the same person makes up for; it takes minutes without Postgres to come here.
 const MAX_WAITING: usize = 20_000;
-/// How long it is waited before Postgres is tried again.
-const RETRY: Duration = Duration::from_secs(1);
 /// Conversations that are remembered as too large to be followed, some 1 MiB of them.
 const MAX_UNFOLLOWED: usize = 10_000;
 /// For how long. One that has become smaller is followed again after this.
@@ -149,7 +149,7 @@ fn merge(
 /// While Postgres is away proofs wait, within [`MAX_WAITING`], and chat goes on. A node that leaves waits for it with
 /// what is under way and no longer: the next message proves the same.
 pub async fn commit(edge: Arc<Edge>, stop: CancellationToken) {
-    let mut failing = false;
+    let mut attempts = Attempts::new("delivery markers");
     loop {
         let stopping = tokio::select! {
             biased;
@@ -161,34 +161,15 @@ pub async fn commit(edge: Arc<Edge>, stop: CancellationToken) {
             if round.is_empty() {
                 break;
             }
-            match edge.store.mark_delivered(&round, MAX_FOLLOWED).await {
-                Ok(outcomes) => {
-                    if std::mem::take(&mut failing) {
-                        tracing::info!("delivery markers are written again");
-                    }
-                    for (delivery, outcome) in round.iter().zip(outcomes) {
-                        settle(&edge, delivery, outcome).await;
-                    }
-                }
-                Err(cause) => {
-                    if !std::mem::replace(&mut failing, true) {
-                        tracing::warn!(%cause, "delivery markers cannot be written; they wait");
-                    }
-                    if matches!(cause, StoreError::Unavailable(_)) {
-                        edge.deliveries.put_back(round);
-                    }
-                    break;
-                }
+            let outcome = edge.store.mark_delivered(&round, MAX_FOLLOWED).await;
+            let put_back = |round| edge.deliveries.put_back(round);
+            let Some((round, outcomes)) = attempts.taken(outcome, round, put_back) else { break };
+            for (delivery, outcome) in round.iter().zip(outcomes) {
+                settle(&edge, delivery, outcome).await;
             }
         }
-        if stopping {
+        if stopping || !attempts.pause(&stop).await {
             return;
-        }
-        if failing {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(RETRY) => {}
-            }
         }
     }
 }

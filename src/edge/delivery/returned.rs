@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -14,15 +13,14 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::ids::{Seq, UserId};
 use crate::domain::receipt::MAX_FOLLOWED;
 use crate::edge::Edge;
-use crate::store::StoreError;
 use crate::store::markers::Return;
+
+use super::attempts::Attempts;
 
 /// Users of one statement, each with a look at all of their conversations: 64 with 20 of them take some 5 ms.
 const ROUND: usize = 64;
 /// Users who may wait, some 2 MiB. Beyond it the next message or the next read makes up for it.
 const MAX_WAITING: usize = 20_000;
-/// How long it is waited before Postgres is tried again.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// The furthest cursor of each user who has come back and was not looked after yet.
 #[derive(Default)]
@@ -64,7 +62,7 @@ impl Returned {
 /// Moves the markers of those who come back, until cancelled. Those who wait by then come back on another node.
 pub async fn commit(edge: Arc<Edge>, stop: CancellationToken) {
     let mut persisted = edge.persisted.clone();
-    let mut failing = false;
+    let mut attempts = Attempts::new("delivery markers of those who come back");
     loop {
         let seen = *persisted.borrow_and_update();
         let (round, more) = edge.deliveries.returned.take(seen);
@@ -76,29 +74,19 @@ pub async fn commit(edge: Arc<Edge>, stop: CancellationToken) {
             }
             continue;
         }
-        match edge.store.mark_returned(&round, MAX_FOLLOWED).await {
-            Ok(moved) => {
-                failing = false;
-                for (delivery, senders) in moved {
-                    super::announce(&edge, &delivery, senders).await;
-                }
+        let outcome = edge.store.mark_returned(&round, MAX_FOLLOWED).await;
+        let put_back = |round: Vec<Return>| {
+            let came = |one: &Return| edge.deliveries.returned.came(*one);
+            let left_out = round.iter().filter(|one| !came(one)).count();
+            edge.metrics.deliveries_dropped.inc_by(left_out as u64);
+        };
+        if let Some((_, moved)) = attempts.taken(outcome, round, put_back) {
+            for (delivery, senders) in moved {
+                super::announce(&edge, &delivery, senders).await;
             }
-            Err(cause) => {
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%cause, "delivery markers of those who come back cannot be written");
-                }
-                if matches!(cause, StoreError::Unavailable(_)) {
-                    let left_out = round
-                        .into_iter()
-                        .filter(|one| !edge.deliveries.returned.came(*one))
-                        .count();
-                    edge.metrics.deliveries_dropped.inc_by(left_out as u64);
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(RETRY) => {}
-                }
-            }
+        }
+        if !attempts.pause(&stop).await {
+            return;
         }
     }
 }
