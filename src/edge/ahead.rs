@@ -19,15 +19,9 @@ use crate::wire::error::ApiError;
 use crate::wire::event::{EventKind, ReactionUpdated};
 use crate::wire::objects;
 
+use super::freshness::{PERSISTED_SOON, ROUTED};
 use super::hub::event::Event;
 use super::{Edge, error, freshness};
-
-/// How long Postgres may take before the recent events are asked instead: its usual lag is below 100 ms, and what
-/// it has is complete (the events lack what concerns one user alone).
-const SOON: Duration = Duration::from_millis(250);
-
-/// How long this node may be behind the log: the tail takes less than a millisecond, or is being made anew.
-pub const TAIL: Duration = Duration::from_secs(1);
 
 /// Events of one conversation that are read from the log when the recent ones do not reach back far enough: a
 /// conversation as busy as this for as long as Postgres is behind is shown without them. A read of 1,000 takes
@@ -75,7 +69,7 @@ pub async fn conversation(edge: &Edge, conversation: ConversationId) -> Result<A
     if progress.last_seq >= last {
         return Ok(Ahead::nothing());
     }
-    let is_routed = freshness::routed(edge, last, TAIL).await;
+    let is_routed = freshness::routed(edge, last, ROUTED).await;
     let events = match is_routed {
         true => since(edge, conversation, progress.last_seq, last).await,
         false => None,
@@ -130,7 +124,7 @@ pub async fn message(edge: &Edge, id: MessageId) -> Result<Option<Found>, ApiErr
             // It may have been acknowledged a moment ago, by another node.
             // Without an answer of the log that cannot be excluded.
             let last = last_seq_of_all(edge).await.ok_or_else(ApiError::unavailable)?;
-            let routed = freshness::routed(edge, last, TAIL).await;
+            let routed = freshness::routed(edge, last, ROUTED).await;
             match recent() {
                 Some(conversation) => conversation,
                 None if routed && nothing_is_hidden(edge).await
@@ -158,7 +152,7 @@ pub async fn recent(edge: &Edge, id: MessageId) -> Option<Message> {
     let (conversation, _) = edge.hub.whereabouts(id)?;
     // What happened to it since may still be on its way to this node.
     let last = last_seq(edge, conversation).await?;
-    let events = freshness::routed(edge, last, TAIL).await.then(|| edge.hub.message(id))?;
+    let events = freshness::routed(edge, last, ROUTED).await.then(|| edge.hub.message(id))?;
     Ahead { events, is_fresh: false, now: edge.clock.now() }.find(id, None)
 }
 
@@ -178,7 +172,7 @@ async fn persisted_soon(edge: &Edge, seq: Seq) -> bool {
     });
     let waited = Duration::from_nanos(u64::try_from(behind).unwrap_or_default());
     let there = persisted.wait_for(|known| *known >= seq);
-    matches!(tokio::time::timeout(SOON.saturating_sub(waited), there).await, Ok(Ok(_)))
+    matches!(tokio::time::timeout(PERSISTED_SOON.saturating_sub(waited), there).await, Ok(Ok(_)))
 }
 
 /// The last sequence of a conversation; `None` when nothing ever happened in it.

@@ -9,11 +9,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
@@ -29,15 +28,11 @@ use crate::wire::objects::Participant;
 
 use super::auth::Caller;
 use super::error::store as store_error;
-use super::rereading::Rereading;
+use super::rereading::{EVERY, OVERLAP, Rereading};
 use super::{Edge, presence, signals};
 
 /// What nodes tell one another; no client hears it.
 pub const CHANGED: &str = "blocksChanged";
-/// A signal that was not heard is made up for within this. One small query of each node.
-const REREAD: Duration = Duration::from_secs(5);
-/// What was committed late is found although newer changes were seen: no transaction of ours takes so long.
-const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
 /// Conversations that the devices of whoever blocks are told of: a view of each costs a few queries. The others show it when
 /// they are opened.
 const MAX_TOLD: u32 = 20;
@@ -48,7 +43,7 @@ pub struct Blocks {
     /// Whether there is anything to look up.
     any: AtomicBool,
     /// The database's time of the last reading; one reading at a time.
-    read_at: Mutex<Timestamp>,
+    read_at: Mutex<Option<Timestamp>>,
     changed: Notify,
 }
 
@@ -107,7 +102,7 @@ impl Blocks {
         let blocks = Self {
             known: RwLock::default(),
             any: AtomicBool::new(false),
-            read_at: Mutex::new(Timestamp::MIN),
+            read_at: Mutex::default(),
             changed: Notify::new(),
         };
         blocks.read(store).await?;
@@ -117,9 +112,8 @@ impl Blocks {
     /// Takes in what has changed, and returns the pairs that are apart now and were not before, or the other way round.
     async fn read(&self, store: &Store) -> Result<Vec<(UserId, UserId)>, StoreError> {
         let mut read_at = self.read_at.lock().await;
-        let since = (*read_at != Timestamp::MIN).then(|| *read_at - OVERLAP);
-        let (now, pairs) = store.block_pairs(since).await?;
-        *read_at = now;
+        let (now, pairs) = store.block_pairs(read_at.map(|at| at - OVERLAP)).await?;
+        *read_at = Some(now);
         let mut known = self.known.write();
         let changed =
             pairs.iter().filter(|pair| known.take(pair)).map(|pair| (pair.low, pair.high));
@@ -228,7 +222,7 @@ pub fn out_of_reach() -> ApiError {
 /// Reads again when somebody says so and every few seconds, until cancelled.
 pub async fn keep_current(edge: Arc<Edge>, stop: CancellationToken) {
     let rereading =
-        Rereading { every: REREAD, bell: Some(&edge.blocks.changed), what: "who has blocked whom" };
+        Rereading { every: EVERY, bell: Some(&edge.blocks.changed), what: "who has blocked whom" };
     let counted = || async {
         let read = refresh(&edge).await;
         read.inspect_err(|_| _ = edge.metrics.safety.read_failures.inc())

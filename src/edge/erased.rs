@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
@@ -19,12 +19,10 @@ use crate::wire::error::{ApiError, CloseCode, Code};
 
 use super::Edge;
 use super::auth::Caller;
-use super::rereading::Rereading;
+use super::rereading::{OVERLAP, Rereading};
 
 /// One small query of each node. The persister waits for 12 s before it takes the first step.
 const EVERY: Duration = Duration::from_secs(2);
-/// What was committed late is found although newer changes were seen: no transaction of ours takes so long.
-const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
 
 /// Those of the last 400 days. A row takes some 60 bytes: a hundred thousand of them 6 MB.
 pub struct Erased {

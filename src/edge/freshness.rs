@@ -16,9 +16,17 @@ use crate::domain::ids::{ConversationId, Seq};
 use super::Edge;
 use super::rounds::{Rounds, Size, Work, rounds};
 
-/// The longest wait. The persister's lag is some 50 ms under load; after two seconds it is not running, and
-/// what is there is better than nothing.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a read waits for Postgres where the recent events can make up for what it lacks. Its usual lag is below
+/// 100 ms, and what it has is complete (the events lack what concerns one user alone).
+pub const PERSISTED_SOON: Duration = Duration::from_millis(250);
+/// The same where nothing makes up for it. The persister's lag is some 50 ms under load; after two seconds it is not
+/// running, and what is there is better than nothing.
+const PERSISTED: Duration = Duration::from_secs(2);
+/// How long a read waits for this node's tail. It takes less than a millisecond, or is being made anew.
+pub const ROUTED: Duration = Duration::from_secs(1);
+/// The same for somebody who comes back with a cursor: a tail that is made anew after an outage takes up to this, and a
+/// client that is sent away would only come back to it.
+pub const ROUTED_FOR_REPLAY: Duration = Duration::from_secs(2);
 
 /// Whoever asks while one answer is on its way shares the next: at a round trip of half a millisecond, thousands of
 /// reads a second are some hundred requests. As many may wait as connections do in a storm.
@@ -83,7 +91,7 @@ pub async fn routed(edge: &Edge, seq: Seq, patience: Duration) -> bool {
 pub async fn sequence(edge: &Edge, seq: Seq) -> bool {
     let mut persisted = edge.persisted.clone();
     let reached = async { persisted.wait_for(|known| *known >= seq).await.is_ok() };
-    if tokio::time::timeout(PATIENCE, reached).await == Ok(true) {
+    if tokio::time::timeout(PERSISTED, reached).await == Ok(true) {
         return true;
     }
     // Notices can be lost; the database knows.

@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::StoreError;
+
+/// A call that was not heard is made up for within this. One small query of each node for each thing.
+pub const EVERY: Duration = Duration::from_secs(5);
+/// A reading begins so long before the one before it: what was committed late is found although newer changes were seen. No
+/// transaction of ours takes so long.
+pub const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
 
 /// How one of these things is kept current.
 pub struct Rereading<'a> {

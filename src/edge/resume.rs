@@ -22,11 +22,9 @@ mod sources;
 
 pub use bound::{Limited, Limits};
 
-/// How long somebody who comes back waits for a turn with the database: 32 at a time take some 10 ms each, so
-/// ten seconds are for 30,000 of them.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a node that is behind its neighbours, or behind the log, is given to catch up.
-pub const BEHIND: Duration = Duration::from_secs(2);
+/// How long somebody who comes back waits for a turn with the database: eight at a time (`max_replays`) take some
+/// 10 ms each, so ten seconds are for 8,000 of them.
+const TURN: Duration = Duration::from_secs(10);
 
 /// Where a connection begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +61,7 @@ pub async fn start(edge: &Edge, cursor: Option<&str>) -> Result<Start, ApiError>
         return Ok(Start::Reset("the cursor is older than what the log keeps"));
     }
     // Another node may be ahead of this one. If this one does not get there in time, what is missing comes live.
-    freshness::routed(edge, seq, BEHIND).await;
+    freshness::routed(edge, seq, freshness::ROUTED_FOR_REPLAY).await;
     Ok(Start::Since(seq))
 }
 
@@ -120,7 +118,7 @@ impl<'a> Replay<'a> {
 
     /// What has left the ring.
     async fn distant(&self) -> Result<Page, ApiError> {
-        let turn = tokio::time::timeout(PATIENCE, self.edge.replays.acquire()).await;
+        let turn = tokio::time::timeout(TURN, self.edge.replays.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(ApiError::unavailable()) };
         match sources::from_store(self.edge, self.returning, self.at).await {
             Ok(Some(page)) => {

@@ -5,11 +5,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::HeaderMap;
 use foldhash::fast::RandomState;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
@@ -21,18 +20,13 @@ use crate::wire::error::{ApiError, CloseCode, Code};
 
 use super::Edge;
 use super::auth::Caller;
-use super::rereading::Rereading;
-
-/// A call that was not heard is made up for within this. One small query of each node.
-const REREAD: Duration = Duration::from_secs(5);
-/// What was committed late is found although newer changes were seen: no transaction of ours takes so long.
-const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
+use super::rereading::{EVERY, OVERLAP, Rereading};
 
 /// Those who are kept out. A row takes some 50 bytes: a million of them 50 MB.
 pub struct Standings {
     barred: RwLock<HashMap<UserId, Standing, RandomState>>,
     /// The database's time of the last reading; one reading at a time.
-    read_at: tokio::sync::Mutex<Timestamp>,
+    read_at: tokio::sync::Mutex<Option<Timestamp>>,
 }
 
 impl Standings {
@@ -41,8 +35,7 @@ impl Standings {
     /// # Errors
     /// As every statement.
     pub async fn load(store: &Store) -> Result<Self, StoreError> {
-        let standings =
-            Self { barred: RwLock::default(), read_at: tokio::sync::Mutex::new(Timestamp::MIN) };
+        let standings = Self { barred: RwLock::default(), read_at: tokio::sync::Mutex::default() };
         standings.read(store).await?;
         Ok(standings)
     }
@@ -50,9 +43,8 @@ impl Standings {
     /// Takes in what has changed, and returns those who were dealt with and are kept out.
     async fn read(&self, store: &Store) -> Result<Vec<UserId>, StoreError> {
         let mut read_at = self.read_at.lock().await;
-        let since = (*read_at != Timestamp::MIN).then(|| *read_at - OVERLAP);
-        let (now, changed) = store.standings_since(since).await?;
-        *read_at = now;
+        let (now, changed) = store.standings_since(read_at.map(|at| at - OVERLAP)).await?;
+        *read_at = Some(now);
         let mut barred = self.barred.write();
         for (user, standing) in &changed {
             match standing {
@@ -149,7 +141,7 @@ pub async fn refresh(edge: &Edge) -> Result<u32, StoreError> {
 
 /// Reads again every few seconds, until cancelled. Who was known before is kept out also while that fails.
 pub async fn keep_current(edge: Arc<Edge>, stop: CancellationToken) {
-    let rereading = Rereading { every: REREAD, bell: None, what: "who is suspended or banned" };
+    let rereading = Rereading { every: EVERY, bell: None, what: "who is suspended or banned" };
     let counted = || async {
         let read = refresh(&edge).await;
         read.inspect_err(|_| _ = edge.metrics.safety.read_failures.inc())

@@ -52,7 +52,7 @@ pub async fn since(
 ) -> Result<Response, ApiError> {
     // What was acknowledged when the request began.
     let extent = freshness::extent(&edge).await.map_err(|cause| error::bus(&cause))?;
-    let reached = freshness::routed(&edge, extent.last, resume::BEHIND).await;
+    let reached = freshness::routed(&edge, extent.last, freshness::ROUTED_FOR_REPLAY).await;
     let at = match resume::start(&edge, asked.cursor.as_deref()).await? {
         Start::Since(at) => at,
         Start::Fresh => return Ok(answer(&edge, &[], edge.hub.last_seq(), true)),

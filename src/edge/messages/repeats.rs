@@ -45,7 +45,7 @@ pub async fn original(
     prepared: &Prepared,
     seq: Seq,
 ) -> Result<objects::Message, ApiError> {
-    freshness::routed(edge, seq, ahead::TAIL).await;
+    freshness::routed(edge, seq, freshness::ROUTED).await;
     let found = match ahead::recent(edge, prepared.id).await {
         Some(message) => Ok(Some(message)),
         None => ahead::message(edge, prepared.id).await.map(|found| found.map(|f| f.message)),
