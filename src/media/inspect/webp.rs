@@ -1,6 +1,7 @@
 //! WebP: chunks in a RIFF container, each with a name, a length, and a byte of padding if that is odd.
 
 use std::io::{Read, Seek};
+use std::ops::Range;
 
 use super::active;
 use super::error::{ENDS_EARLY, Error, Refused};
@@ -30,83 +31,105 @@ pub(super) fn layout<R: Read + Seek>(
     if end > source.len() {
         return Err(ENDS_EARLY.into());
     }
-    let mut parts = Vec::new();
-    let mut header = None;
-    let mut has_profile = false;
-    let mut pictures = 0u32;
+    let mut seen = Seen::default();
     while source.at() + 8 <= end {
         let from = source.at();
         let (name, len) = chunk(source)?;
-        let next = from + 8 + len + len % 2;
         // A writer may leave out the very last byte of padding.
         if from + 8 + len > end {
             return Err(ENDS_EARLY.into());
         }
-        let next = next.min(end);
-        let mut kept = true;
-        match &name {
-            b"VP8X" if header.is_none() && len >= 10 && pictures == 0 => {
-                let fields: [u8; 10] = source.array()?;
-                layout.set_size(le24(&fields[4..7]) + 1, le24(&fields[7..10]) + 1, limits)?;
-                header = Some(fields);
-                kept = false;
+        let next = (from + 8 + len + len % 2).min(end);
+        match read_chunk(source, (&name, len), &mut seen, &mut layout, limits)? {
+            Fate::Kept => seen.parts.push(from..next),
+            Fate::Dropped => {
+                source.go_to(from + 8)?;
+                drop_part(source, len)?;
             }
-            b"VP8 " | b"VP8L" => {
-                pictures += 1;
-                let (width, height) = bitstream(source, &name)?;
-                if header.is_none() {
-                    layout.set_size(width, height, limits)?;
-                } else if (width, height) != (layout.width, layout.height) {
-                    return Err(Refused::Damaged("its sizes contradict one another").into());
-                }
-            }
-            b"ANMF" if len >= 24 => {
-                pictures += 1;
-                moving(source, len, &mut layout, limits)?;
-            }
-            b"ICCP" => {
-                has_profile = len <= MAX_PROFILE;
-                kept = has_profile;
-            }
-            b"ALPH" | b"ANIM" => {}
-            b"EXIF" => {
-                let block = source.take(len.min(exif::MAX_LEN))?;
-                layout.read_exif(&block);
-                kept = false;
-            }
-            _ => kept = false,
-        }
-        if kept {
-            parts.push(from..next);
-        } else if &name != b"VP8X" {
-            source.go_to(from + 8)?;
-            drop_part(source, len)?;
+            Fate::WrittenAnew => {}
         }
         source.go_to(next)?;
     }
-    if pictures == 0 {
+    if seen.pictures == 0 {
         return Err(Refused::Damaged("it has no picture").into());
     }
     source.go_to(end)?;
     active::check_trailer(source)?;
-    assemble(source, &mut layout, &parts, header, has_profile)?;
+    assemble(source, &mut layout, &seen)?;
     Ok(layout)
+}
+
+/// What the chunks before have shown.
+#[derive(Default)]
+struct Seen {
+    header: Option<[u8; 10]>,
+    has_profile: bool,
+    pictures: u32,
+    /// Where the chunks are that are kept.
+    parts: Vec<Range<u64>>,
+}
+
+/// What becomes of a chunk.
+enum Fate {
+    Kept,
+    Dropped,
+    /// The header: it says what the container holds, which is less now.
+    WrittenAnew,
+}
+
+fn read_chunk<R: Read + Seek>(
+    source: &mut Source<'_, R>,
+    (name, len): (&[u8; 4], u64),
+    seen: &mut Seen,
+    layout: &mut Layout,
+    limits: &ImageLimits,
+) -> Result<Fate, Error> {
+    match name {
+        b"VP8X" => {
+            if seen.header.is_none() && len >= 10 && seen.pictures == 0 {
+                let fields: [u8; 10] = source.array()?;
+                layout.set_size(le24(&fields[4..7]) + 1, le24(&fields[7..10]) + 1, limits)?;
+                seen.header = Some(fields);
+            }
+            return Ok(Fate::WrittenAnew);
+        }
+        b"VP8 " | b"VP8L" => {
+            seen.pictures += 1;
+            let (width, height) = bitstream(source, name)?;
+            if seen.header.is_none() {
+                layout.set_size(width, height, limits)?;
+            } else if (width, height) != (layout.width, layout.height) {
+                return Err(Refused::Damaged("its sizes contradict one another").into());
+            }
+        }
+        b"ANMF" if len >= 24 => {
+            seen.pictures += 1;
+            moving(source, len, layout, limits)?;
+        }
+        b"ICCP" if len <= MAX_PROFILE => seen.has_profile = true,
+        b"ALPH" | b"ANIM" => {}
+        b"EXIF" => {
+            let block = source.take(len.min(exif::MAX_LEN))?;
+            layout.read_exif(&block);
+            return Ok(Fate::Dropped);
+        }
+        _ => return Ok(Fate::Dropped),
+    }
+    Ok(Fate::Kept)
 }
 
 /// Writes the container anew around the parts that are kept. The header, where there is one, stands first.
 fn assemble<R: Read + Seek>(
     source: &mut Source<'_, R>,
     layout: &mut Layout,
-    parts: &[std::ops::Range<u64>],
-    header: Option<[u8; 10]>,
-    has_profile: bool,
+    Seen { header, has_profile, parts, .. }: &Seen,
 ) -> Result<(), Error> {
     let kept: u64 = parts.iter().map(|part| part.end - part.start).sum();
     let size = 4 + kept + if header.is_some() { 18 } else { 0 };
     let mut start = b"RIFF".to_vec();
     start.extend(u32::try_from(size).map_err(|_| ENDS_EARLY)?.to_le_bytes());
     start.extend(b"WEBP");
-    if let Some(mut fields) = header {
+    if let Some(mut fields) = *header {
         fields[0] &= !(EXIF | XMP);
         if !has_profile {
             fields[0] &= !PROFILE;
