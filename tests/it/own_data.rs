@@ -2,5 +2,6 @@
 
 mod erasure;
 mod export;
+mod how_long;
 mod operators;
 mod places;

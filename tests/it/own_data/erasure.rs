@@ -24,20 +24,20 @@ pub(super) fn issued(user: &User, seconds_ago: i64) -> User {
     User { token: sign(&claims, SECRET), ..user.clone() }
 }
 
-struct Stage {
-    world: World,
+pub(super) struct Stage {
+    pub(super) world: World,
     settings: Vec<(&'static str, String)>,
     ada: User,
     ben: User,
     eve: User,
     direct: Uuid,
-    group: Uuid,
+    pub(super) group: Uuid,
     folder: std::path::PathBuf,
 }
 
 impl Stage {
     /// Ada has left something everywhere.
-    async fn set() -> Self {
+    pub(super) async fn set() -> Self {
         let folder = tools::folder("media");
         let settings = vec![
             ("MESSAGING_MEDIA_URL", format!("file://{}", folder.display())),
@@ -77,7 +77,7 @@ impl Stage {
         Self { world, settings, ada, ben, eve, direct, group, folder }
     }
 
-    async fn ask(&self) -> Value {
+    pub(super) async fn ask(&self) -> Value {
         let fresh = issued(&self.ada, 1);
         self.world.node().rest(&fresh).delete("/me").await.expect(202)
     }
@@ -89,7 +89,7 @@ impl Stage {
         database.execute(sql, &[]).await.expect("a row");
     }
 
-    async fn stage(&self) -> String {
+    pub(super) async fn stage(&self) -> String {
         let database = self.world.database.client().await;
         database.query_one("SELECT stage FROM user_erasures", &[]).await.expect("a row").get(0)
     }
@@ -117,7 +117,7 @@ impl Stage {
         found
     }
 
-    async fn verified(&self) -> (bool, Value) {
+    pub(super) async fn verified(&self) -> (bool, Value) {
         let id = self.ada.id.to_string();
         let settings = self.world.settings(&[]);
         let run = tokio::task::spawn_blocking(move || {
@@ -371,55 +371,4 @@ async fn whom_they_have_blocked_is_told_by_every_node_that_it_is_over() {
         (as_ben.post("/messages", said.clone()).await.status == 201).then_some(())
     })
     .await;
-}
-
-/// How long it takes: `cargo test --release --test it a_hundred_thousand -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement of some minutes"]
-async fn a_hundred_thousand_messages_are_erased_within_minutes() {
-    let stage = Stage::set().await;
-    let world = &stage.world;
-    let events = world.logged().await;
-    let said =
-        |event: &&flow::Logged| event.kind == "newMessage" && event.conversation == stage.group;
-    let mut pattern = events.iter().find(said).expect("a message").data.clone();
-    let nats = async_nats::jetstream::new(world.nats.client().await);
-    let text = stage.group.to_string();
-    let subject = format!("chat.{}.{text}", &text[text.len() - 2..]);
-    let mut headers = async_nats::HeaderMap::new();
-    headers.insert("Event", "newMessage");
-    for _ in 0..100 {
-        let mut acks = Vec::new();
-        for _ in 0..1_000 {
-            pattern["id"] = json!(Uuid::new_v4());
-            let (subject, text) = (subject.clone(), pattern.to_string());
-            acks.push(
-                nats.publish_with_headers(subject, headers.clone(), text.into())
-                    .await
-                    .expect("sent"),
-            );
-        }
-        for ack in acks {
-            ack.await.expect("stored");
-        }
-    }
-    let there = async || {
-        while world.progress().await < world.last_seq().await {
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(600), there()).await.expect("persisted");
-    stage.ask().await;
-    let began = std::time::Instant::now();
-    let mut before = String::new();
-    while before != "done" {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        let now = stage.stage().await;
-        if now != before {
-            eprintln!("{:>6.1} s: {now}", began.elapsed().as_secs_f64());
-            before = now;
-        }
-        assert!(began.elapsed().as_secs() < 900, "it takes too long");
-    }
-    assert!(stage.verified().await.0);
 }
