@@ -106,13 +106,18 @@ impl Deliveries {
         taken.map(delivery).collect()
     }
 
-    fn put_back(&self, round: Vec<Delivery>) {
-        let mut waiting = self.waiting.lock();
-        for Delivery { conversation_id, user_id, seq, at, senders } in round {
-            // What found no room was proven again meanwhile, or there is too much.
-            merge(&mut waiting, (conversation_id, user_id), Waiting { seq, at, senders });
+    /// Returns how much of it found no room any more.
+    fn put_back(&self, round: Vec<Delivery>) -> usize {
+        let mut dropped = 0;
+        {
+            let mut waiting = self.waiting.lock();
+            for Delivery { conversation_id, user_id, seq, at, senders } in round {
+                let one = Waiting { seq, at, senders };
+                dropped += usize::from(!merge(&mut waiting, (conversation_id, user_id), one));
+            }
         }
         self.arrived.notify_one();
+        dropped
     }
 
     fn outgrown(&self, conversation: ConversationId) {
@@ -162,7 +167,10 @@ pub async fn commit(edge: Arc<Edge>, stop: CancellationToken) {
                 break;
             }
             let outcome = edge.store.mark_delivered(&round, MAX_FOLLOWED).await;
-            let put_back = |round| edge.deliveries.put_back(round);
+            let put_back = |round| {
+                let dropped = edge.deliveries.put_back(round);
+                edge.metrics.deliveries_dropped.inc_by(dropped as u64);
+            };
             let Some((round, outcomes)) = attempts.taken(outcome, round, put_back) else { break };
             for (delivery, outcome) in round.iter().zip(outcomes) {
                 settle(&edge, delivery, outcome).await;
@@ -231,7 +239,7 @@ mod tests {
         assert_eq!((round[0].user_id, round[0].seq, round[0].senders.len()), (READER, 9, 2));
         assert!(deliveries.take().is_empty());
         deliveries.proven(READER, &batch(3, 11), at);
-        deliveries.put_back(round);
+        assert_eq!(deliveries.put_back(round), 0);
         let round = deliveries.take();
         assert_eq!((round.len(), round[0].seq, round[0].senders.len()), (1, 11, 3));
     }
