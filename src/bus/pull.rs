@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
 use futures_util::StreamExt;
 use futures_util::stream::ReadyChunks;
 use uuid::Uuid;
@@ -78,6 +78,15 @@ impl Chunk {
     }
 }
 
+/// What the server hands out, at most `batch` on the way; a silence of two heartbeats ends it with an error.
+pub(super) async fn messages(
+    consumer: &Consumer<pull::Config>,
+    batch: usize,
+) -> Result<pull::Stream, BusError> {
+    let pulled = consumer.stream().max_messages_per_batch(batch).expires(EXPIRES);
+    pulled.heartbeat(HEARTBEAT).messages().await.map_err(BusError::unavailable)
+}
+
 impl Pull {
     /// Begins at `from`. A durable consumer is made anew: the place in the log is its owner's knowledge, so a
     /// server's idea of what was delivered to a predecessor that died can never lead past something.
@@ -92,14 +101,7 @@ impl Pull {
         }
         let consumer = log.stream.create_consumer(config(kind, from)).await?;
         let pending = consumer.cached_info().num_pending;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(batch)
-            .expires(EXPIRES)
-            .heartbeat(HEARTBEAT)
-            .messages()
-            .await
-            .map_err(BusError::unavailable)?;
+        let messages = messages(&consumer, batch).await?;
         Ok(Self { chunks: messages.ready_chunks(CHUNK), consumer_seq: 0, pending })
     }
 

@@ -29,10 +29,6 @@ const ACK_WAIT: Duration = Duration::from_secs(10);
 pub const WORD_EVERY: Duration = Duration::from_secs(3);
 /// Deliveries without word, of all processes together: ten of them with a batch in hand and one waiting.
 const MAX_ACK_PENDING: i64 = 10_000;
-/// Silence of the server after which a pull is given up is twice this.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long one pull request stands; the client renews it.
-const EXPIRES: Duration = Duration::from_secs(30);
 
 /// The queue, while it can be reached.
 pub struct Work {
@@ -79,14 +75,7 @@ impl Work {
             ..Default::default()
         };
         let consumer = stream.create_consumer(config).await?;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(batch)
-            .expires(EXPIRES)
-            .heartbeat(HEARTBEAT)
-            .messages()
-            .await
-            .map_err(BusError::unavailable)?;
+        let messages = super::pull::messages(&consumer, batch).await?;
         Ok(Self { chunks: messages.ready_chunks(batch), incarnation })
     }
 
