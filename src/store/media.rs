@@ -6,6 +6,7 @@
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use crate::domain::ids::{ConversationId, MessageId, UserId};
 use crate::domain::media::{Facts, Media, MediaKey};
@@ -133,18 +134,11 @@ impl Store {
         key: MediaKey,
         user: UserId,
     ) -> Result<Option<Media>, StoreError> {
-        self.within(async {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM media m
-                 WHERE m.key = $1 AND m.state = 'ready'
-                     AND CASE WHEN m.conversation_id IS NULL THEN m.owner_id = $2
-                         ELSE EXISTS (SELECT 1 FROM conversation_participants p
-                             WHERE p.conversation_id = m.conversation_id AND p.user_id = $2) END"
-            );
-            let found = row(&self.client().await?, &sql, &[&key, &user]).await?;
-            found.as_ref().map(media).transpose()
-        })
-        .await
+        let allowed = "m.state = 'ready'
+            AND CASE WHEN m.conversation_id IS NULL THEN m.owner_id = $2
+                ELSE EXISTS (SELECT 1 FROM conversation_participants p
+                    WHERE p.conversation_id = m.conversation_id AND p.user_id = $2) END";
+        self.media_where(allowed, &[&key, &user]).await
     }
 
     /// A file, for somebody who has proven that he may have it.
@@ -152,13 +146,7 @@ impl Store {
     /// # Errors
     /// As every statement.
     pub async fn media(&self, key: MediaKey) -> Result<Option<Media>, StoreError> {
-        self.within(async {
-            let sql =
-                format!("SELECT {COLUMNS} FROM media m WHERE m.key = $1 AND m.state = 'ready'");
-            let found = row(&self.client().await?, &sql, &[&key]).await?;
-            found.as_ref().map(media).transpose()
-        })
-        .await
+        self.media_where("m.state = 'ready'", &[&key]).await
     }
 
     /// An upload of `user`'s that is under way.
@@ -170,13 +158,18 @@ impl Store {
         key: MediaKey,
         user: UserId,
     ) -> Result<Option<Media>, StoreError> {
+        self.media_where("m.owner_id = $2 AND m.state = 'uploading'", &[&key, &user]).await
+    }
+
+    /// The file of the key `$1`, if it is so.
+    async fn media_where(
+        &self,
+        condition: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Media>, StoreError> {
         self.within(async {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM media m
-                 WHERE m.key = $1 AND m.owner_id = $2 AND m.state = 'uploading'"
-            );
-            let found = row(&self.client().await?, &sql, &[&key, &user]).await?;
-            found.as_ref().map(media).transpose()
+            let sql = format!("SELECT {COLUMNS} FROM media m WHERE m.key = $1 AND {condition}");
+            row(&self.client().await?, &sql, params).await?.as_ref().map(media).transpose()
         })
         .await
     }
@@ -203,7 +196,7 @@ impl Store {
                 )
                 SELECT key FROM named";
             let Claim { keys, message, conversation, sender, until } = claim;
-            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+            let params: [&(dyn ToSql + Sync); 5] =
                 [&keys, &conversation, &sender, &message, &until];
             let found = rows(&self.client().await?, sql, &params).await?;
             found.iter().map(|row| Ok(row.try_get("key")?)).collect()
