@@ -156,11 +156,12 @@ fn drop_null(schema: &mut Value) {
 
 /// Routes of the listener that every role has, and of the documents themselves.
 fn operators() -> Map<String, Value> {
-    let get = |operation: &str, summary: &str, responses: Value| {
-        json!({ "get": {
+    let get = |path: &str, operation: &str, summary: &str, responses: Value| {
+        let answered = json!({ "get": {
             "operationId": operation, "tags": ["Operators"], "summary": summary, "security": [],
             "responses": responses,
-        }})
+        }});
+        (path.to_owned(), answered)
     };
     let status = |word: &str| json!({ "type": "object", "required": ["status"], "properties": { "status": { "const": word } } });
     let answer = |says: &str, media: &str, schema: Value| json!({ "description": says, "content": { media: { "schema": schema } } });
@@ -172,62 +173,28 @@ fn operators() -> Map<String, Value> {
             "reasons": { "type": "array", "items": { "type": "string" }, "minItems": 1 },
         },
     });
-    let document = |says: &str| {
-        json!({
-            "200": answer(says, json, json!({ "type": "object" })),
-            "304": { "description": "It is still the one of `If-None-Match`." },
-        })
-    };
-    let text = json!({ "type": "string" });
-    let metrics = "application/openmetrics-text";
+    let same = json!({ "description": "It is still the one of `If-None-Match`." });
+    let document = |says: &str, media: &str, schema: Value| json!({ "200": answer(says, media, schema), "304": same.clone() });
+    let (object, text) = (json!({ "type": "object" }), json!({ "type": "string" }));
+    let lives = json!({ "200": answer("It does.", json, status("alive")) });
+    let works = json!({
+        "200": answer("It does.", json, status("ready")),
+        "503": answer("Not now, for these reasons.", json, unready),
+    });
+    let figures = json!({
+        "200": answer("The figures.", "application/openmetrics-text", text.clone()),
+        "404": { "$ref": "#/components/responses/NotFound" },
+    });
+    let openapi = document("OpenAPI 3.1.", json, object.clone());
+    let asyncapi = document("AsyncAPI 3.0.", json, object);
+    let page = document("A page.", "text/html", text);
+    let shown = "Figures for Prometheus, unless they are shown elsewhere.";
     Map::from_iter([
-        (
-            "/healthz".to_owned(),
-            get(
-                "alive",
-                "Does the process live?",
-                json!({
-                    "200": answer("It does.", json, status("alive")),
-                }),
-            ),
-        ),
-        (
-            "/readyz".to_owned(),
-            get(
-                "ready",
-                "Does it do its work?",
-                json!({
-                    "200": answer("It does.", json, status("ready")),
-                    "503": answer("Not now, for these reasons.", json, unready),
-                }),
-            ),
-        ),
-        (
-            "/metrics".to_owned(),
-            get(
-                "metrics",
-                "Figures for Prometheus, unless they are shown elsewhere.",
-                json!({
-                    "200": answer("The figures.", metrics, text.clone()),
-                    "404": { "$ref": "#/components/responses/NotFound" },
-                }),
-            ),
-        ),
-        ("/openapi.json".to_owned(), get("openapi", "This document.", document("OpenAPI 3.1."))),
-        (
-            "/asyncapi.json".to_owned(),
-            get("asyncapi", "Sockets and subjects.", document("AsyncAPI 3.0.")),
-        ),
-        (
-            "/docs".to_owned(),
-            get(
-                "docs",
-                "Both for people.",
-                json!({
-                    "200": answer("A page.", "text/html", text),
-                    "304": { "description": "It is still the one of `If-None-Match`." },
-                }),
-            ),
-        ),
+        get("/healthz", "alive", "Does the process live?", lives),
+        get("/readyz", "ready", "Does it do its work?", works),
+        get("/metrics", "metrics", shown, figures),
+        get("/openapi.json", "openapi", "This document.", openapi),
+        get("/asyncapi.json", "asyncapi", "Sockets and subjects.", asyncapi),
+        get("/docs", "docs", "Both for people.", page),
     ])
 }
