@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::BusError;
 use crate::bus::publish::{Publisher, Record};
 use crate::domain::clock::SharedClock;
-use crate::domain::ids::ConversationId;
+use crate::domain::conversation::Conversation;
+use crate::domain::ids::{ConversationId, UserId};
 use crate::store::Store;
-use crate::store::outbox::{DrainError, OutboxRow};
-use crate::wire::event::EventKind;
+use crate::store::outbox::{DrainError, OutboxEvent, OutboxRow};
+use crate::wire::event::{Change, ConversationUpdated, EventKind};
+use crate::wire::objects::SharedConversation;
 
 /// How often the sweep looks.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -25,6 +27,35 @@ const SWEEP_LIMIT: u32 = 100;
 /// Announcements hold a database connection until the log answers, 10 s at worst. Two of a pool of 16 leave
 /// the others to requests; what finds no place is the sweep's.
 const MAX_ANNOUNCING: usize = 2;
+
+/// What the log learns of a change of a conversation.
+pub fn announcement(update: &ConversationUpdated) -> OutboxEvent {
+    let payload = serde_json::to_string(update).expect("text, numbers and lists of them are JSON");
+    OutboxEvent { event: EventKind::ConversationUpdated.as_str(), payload }
+}
+
+/// The same where whoever changes it knows neither who is online nor who has blocked whom: an operator, a service, the end
+/// of somebody's data. So it says of nobody when they were here, and clients keep what they know.
+pub fn announcement_by(
+    actor_id: UserId,
+    change: Change,
+    user_ids: Vec<UserId>,
+    after: &Conversation,
+) -> OutboxEvent {
+    let mut conversation = SharedConversation::from(after.clone());
+    for participant in &mut conversation.participants {
+        participant.last_seen_at = None;
+    }
+    let conversation_id = after.id;
+    announcement(&ConversationUpdated {
+        conversation_id,
+        change,
+        actor_id,
+        user_ids,
+        message_id: None,
+        conversation,
+    })
+}
 
 /// Hands what is in the table `outbox` to the log.
 pub struct Outbox {

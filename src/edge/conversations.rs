@@ -12,13 +12,14 @@ pub mod requests;
 
 use crate::domain::conversation::{Conversation, ConversationType, Role, View};
 use crate::domain::ids::{ConversationId, MessageId, UserId};
+use crate::outbox;
 use crate::store::conversations::NewConversation;
 use crate::store::lists::{Filter, From, Listing};
 use crate::store::outbox::OutboxEvent;
 use crate::store::own_view::OwnChange;
 use crate::store::participants::{ParticipantKey, ParticipantPage};
 use crate::wire::error::{ApiError, Code};
-use crate::wire::event::{Change, ConversationUpdated, EventKind};
+use crate::wire::event::{Change, ConversationUpdated};
 use crate::wire::objects::SharedConversation;
 use crate::wire::requests::conversations::CreateConversation;
 use crate::wire::requests::settings::PatchConversation;
@@ -278,8 +279,7 @@ fn event_of(
         message_id,
         conversation,
     };
-    let payload = serde_json::to_string(&update).expect("text, numbers and lists of them are JSON");
-    OutboxEvent { event: EventKind::ConversationUpdated.as_str(), payload }
+    outbox::announcement(&update)
 }
 
 /// The refusal of a context that belongs to somebody else.

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::conversation::Conversation;
 use crate::domain::ids::UserId;
+use crate::outbox;
 use crate::wire::event::Change;
 
-use super::notices::event;
 use super::{Fault, Ingest, pause};
 
 /// Conversations told in one transaction, which holds their rows: the persister waits for them some 10 ms.
@@ -45,8 +45,9 @@ pub async fn run(ingest: Arc<Ingest>, stop: CancellationToken) {
 }
 
 async fn all(ingest: &Ingest, stop: &CancellationToken) -> Result<(), Fault> {
-    let announced =
-        |after: &Conversation, by: UserId| event(Change::Context, by, Vec::new(), after);
+    let announced = |after: &Conversation, by: UserId| {
+        outbox::announcement_by(by, Change::Context, Vec::new(), after)
+    };
     while !stop.is_cancelled() {
         let now = ingest.clock.now();
         let page = ingest.store.announce_contexts(PAGE, now, announced).await?;

@@ -9,11 +9,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::domain::conversation::Conversation;
 use crate::domain::ids::{ConversationId, UserId};
+use crate::outbox;
 use crate::store::notices::Notices;
-use crate::store::outbox::OutboxEvent;
 use crate::store::services::Destination;
-use crate::wire::event::{Change, ConversationUpdated, EventKind};
-use crate::wire::objects::SharedConversation;
+use crate::wire::event::Change;
 
 use super::{Fault, Ingest};
 
@@ -52,31 +51,9 @@ impl Ingest {
     async fn open(&self, notices: &Notices) -> Result<Destination, Fault> {
         let event = |after: &Conversation, created: bool| {
             let change = if created { Change::Created } else { Change::ParticipantsAdded };
-            event(change, notices.sender, vec![notices.user], after)
+            outbox::announcement_by(notices.sender, change, vec![notices.user], after)
         };
         self.store.open_notices(notices, self.clock.now(), event).await?;
         Ok(Destination { id: notices.id, is_announcing: true })
     }
-}
-
-/// What the log learns of a change that a service brought about.
-pub fn event(
-    change: Change,
-    actor_id: UserId,
-    user_ids: Vec<UserId>,
-    after: &Conversation,
-) -> OutboxEvent {
-    let conversation = SharedConversation::from(after.clone());
-    let conversation_id = after.id;
-    let message_id = None;
-    let update = ConversationUpdated {
-        conversation_id,
-        change,
-        actor_id,
-        user_ids,
-        message_id,
-        conversation,
-    };
-    let payload = serde_json::to_string(&update).expect("text, numbers and lists of them are JSON");
-    OutboxEvent { event: EventKind::ConversationUpdated.as_str(), payload }
 }

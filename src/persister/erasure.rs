@@ -19,15 +19,14 @@ use crate::bus::presence::Bucket;
 use crate::bus::{BusError, dead_letter, direct, erase, reads};
 use crate::domain::clock::SharedClock;
 use crate::domain::conversation::Conversation;
-use crate::domain::ids::UserId;
+use crate::outbox;
 use crate::store::outbox::OutboxEvent;
 use crate::store::own_data::erasures::{BEGINNING, Erasure, Stage};
 use crate::store::own_data::steps::Ground;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::erasure::{Naming, names, naming, without_profile};
-use crate::wire::event::{Change, ConversationUpdated, EventKind, ReactionUpdated};
-use crate::wire::objects::SharedConversation;
+use crate::wire::event::{Change, EventKind, ReactionUpdated};
 
 use super::Health;
 use super::rounds::Rounds;
@@ -82,7 +81,8 @@ impl Eraser {
             failures: &self.metrics.own_data.erasure_failures,
             meaning: "the erasure of users' data waits",
         };
-        rounds.while_leading(&stop, || self.round(), || {}).await;
+        let stands_by = || _ = self.metrics.own_data.erasing.set(0);
+        rounds.while_leading(&stop, || self.round(), stands_by).await;
     }
 
     async fn round(&self) -> Result<(), Fault> {
@@ -188,7 +188,8 @@ impl Eraser {
             erasure.place = place;
             return Ok(Step::Done);
         }
-        let left = |after: &Conversation| has_left(user, after);
+        let removed = Change::ParticipantsRemoved;
+        let left = |after: &Conversation| outbox::announcement_by(user, removed, vec![user], after);
         self.store.leave_for_good(user, ground, self.clock.now(), left).await?;
         next(erasure, ground);
         Ok(Step::Done)
@@ -255,15 +256,15 @@ impl Eraser {
                 Ok(Step::Done)
             }
             _ => {
+                // The collector is slower where the object store is away.
+                if erasure.held == 0 && self.store.has_files(user).await? {
+                    return Ok(Step::Waits);
+                }
                 dead_letter::erase_naming(self.log.context(), user).await?;
                 self.presence.forget_user(user).await?;
                 if erasure.held > 0 {
                     tracing::info!(held = erasure.held, "an erasure waits for a legal hold to end");
                     begin(erasure, Stage::Closing);
-                    return Ok(Step::Waits);
-                }
-                // The collector is slower where the object store is away.
-                if self.store.has_files(user).await? {
                     return Ok(Step::Waits);
                 }
                 self.store.finish_erasure(user, now).await?;
@@ -299,18 +300,4 @@ fn begin(erasure: &mut Erasure, stage: Stage) {
 
 fn event(kind: EventKind, data: &impl serde::Serialize) -> Result<OutboxEvent, serde_json::Error> {
     Ok(OutboxEvent { event: kind.as_str(), payload: serde_json::to_string(data)? })
-}
-
-fn has_left(user: UserId, after: &Conversation) -> OutboxEvent {
-    let data = ConversationUpdated {
-        conversation_id: after.id,
-        change: Change::ParticipantsRemoved,
-        actor_id: user,
-        user_ids: vec![user],
-        message_id: None,
-        conversation: SharedConversation::from(after.clone()),
-    };
-    // Text and numbers only: this cannot fail to be JSON.
-    let payload = serde_json::to_string(&data).unwrap_or_default();
-    OutboxEvent { event: EventKind::ConversationUpdated.as_str(), payload }
 }

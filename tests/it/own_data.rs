@@ -3,5 +3,6 @@
 mod erasure;
 mod export;
 mod how_long;
+mod interrupted;
 mod operators;
 mod places;

@@ -20,13 +20,13 @@ use crate::domain::ids::UserId;
 use crate::domain::membership::Refused;
 use crate::domain::posting::{Posting, PostingPolicy};
 use crate::domain::service;
+use crate::outbox;
 use crate::store::Store;
 use crate::store::admin::conversations::{ConversationDetails, ConversationRow, Filter};
 use crate::store::conversations::ChangeError;
 use crate::store::outbox::OutboxEvent;
 use crate::wire::error::ApiError;
-use crate::wire::event::{Change, ConversationUpdated, EventKind};
-use crate::wire::objects::SharedConversation;
+use crate::wire::event::Change;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -214,16 +214,8 @@ fn json(row: &ConversationRow) -> Value {
 
 /// What the log learns of an operator's change. The actor is the service of that name, which is nobody's participant.
 fn event(change: Change, user_ids: &[UserId], after: &Conversation) -> OutboxEvent {
-    let update = ConversationUpdated {
-        conversation_id: after.id,
-        change,
-        actor_id: service::sender_id(super::SERVICE),
-        user_ids: user_ids.to_vec(),
-        message_id: None,
-        conversation: SharedConversation::from(after.clone()),
-    };
-    let payload = serde_json::to_string(&update).expect("text, numbers and lists of them are JSON");
-    OutboxEvent { event: EventKind::ConversationUpdated.as_str(), payload }
+    let actor = service::sender_id(super::SERVICE);
+    outbox::announcement_by(actor, change, user_ids.to_vec(), after)
 }
 
 /// A refusal by the rules as a sentence for an operator.

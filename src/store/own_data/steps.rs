@@ -125,7 +125,7 @@ impl Store {
     }
 
     /// Takes the user's name off the tombstones in a stretch of a conversation. Rows that somebody else has locked just
-    /// now are for the next pass.
+    /// now are found, so that there is a next pass, and are for that one.
     ///
     /// # Errors
     /// As every statement.
@@ -138,19 +138,20 @@ impl Store {
         self.within(async {
             let sql = "
                 WITH stretch AS MATERIALIZED (
-                    SELECT seq, sender_id FROM messages
+                    SELECT seq, sender_id = $3
+                        AND (sender_name IS DISTINCT FROM $5 OR client_message_id IS NOT NULL) AS is_named
+                    FROM messages
                     WHERE conversation_id = $1 AND seq > $2 ORDER BY seq LIMIT $4
                 ), mine AS MATERIALIZED (
                     SELECT m.conversation_id, m.seq FROM messages m JOIN stretch s USING (seq)
-                    WHERE m.conversation_id = $1 AND s.sender_id = $3
-                        AND (m.sender_name IS DISTINCT FROM $5 OR m.client_message_id IS NOT NULL)
+                    WHERE m.conversation_id = $1 AND s.is_named
                     ORDER BY m.seq FOR UPDATE OF m SKIP LOCKED
                 ), named AS (
                     UPDATE messages m SET sender_name = $5, client_message_id = NULL FROM mine
                     WHERE m.conversation_id = mine.conversation_id AND m.seq = mine.seq
                 )
                 SELECT count(*) AS looked, COALESCE(max(seq), 0) AS last,
-                    (SELECT count(*) FROM mine) AS found, 0::bigint AS asked
+                    count(*) FILTER (WHERE is_named) AS found, 0::bigint AS asked
                 FROM stretch";
             let client = self.client().await?;
             let after = signed(after);

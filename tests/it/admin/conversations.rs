@@ -25,12 +25,17 @@ async fn one_that_is_made_and_changed_is_seen_by_its_people() {
         (&json!("created"), &json!("Street"))
     );
 
+    let seen = "UPDATE users SET last_seen_at = now()";
+    world.database.client().await.execute(seen, &[]).await.expect("rows");
     world.run_admin(&["conversation", "update", &id, "--title", "Lane"]).await.fine();
     let told = ws.event("conversationUpdated").await["data"].take();
     assert_eq!(
         (&told["change"], &told["conversation"]["title"]),
         (&json!("title"), &json!("Lane"))
     );
+    // An operator's command knows of no blocks, so it says of nobody when they were here.
+    let mut people = told["conversation"]["participants"].as_array().expect("people").iter();
+    assert!(people.all(|person| person["lastSeenAt"].is_null()), "{told:#}");
     world
         .run_admin(&["conversation", "update", &id, "--title", " "])
         .await

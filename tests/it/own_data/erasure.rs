@@ -12,9 +12,9 @@ use crate::harness::world::{SECRET, sign};
 use crate::harness::{User, World, tools};
 
 /// In everything of Ada's, and in nothing else.
-const NAME: &str = "Adaeze-of-this-test";
-const SECRET_WORDS: &str = "words that only she wrote";
-const PHONE: &str = "the-registration-token-of-her-phone";
+pub(super) const NAME: &str = "Adaeze-of-this-test";
+pub(super) const SECRET_WORDS: &str = "words that only she wrote";
+pub(super) const PHONE: &str = "the-registration-token-of-her-phone";
 
 pub(super) fn issued(user: &User, seconds_ago: i64) -> User {
     let now = Timestamp::now().as_second();
@@ -26,7 +26,7 @@ pub(super) fn issued(user: &User, seconds_ago: i64) -> User {
 
 pub(super) struct Stage {
     pub(super) world: World,
-    settings: Vec<(&'static str, String)>,
+    pub(super) settings: Vec<(&'static str, String)>,
     ada: User,
     ben: User,
     eve: User,
@@ -83,7 +83,7 @@ impl Stage {
     }
 
     /// As if the nodes had been given their time.
-    async fn time_passes(&self) {
+    pub(super) async fn time_passes(&self) {
         let database = self.world.database.client().await;
         let sql = "UPDATE user_erasures SET requested_at = requested_at - interval '12 seconds'";
         database.execute(sql, &[]).await.expect("a row");
@@ -94,12 +94,12 @@ impl Stage {
         database.query_one("SELECT stage FROM user_erasures", &[]).await.expect("a row").get(0)
     }
 
-    async fn is_done(&self) {
+    pub(super) async fn is_done(&self) {
         eventually("all is erased", async || (self.stage().await == "done").then_some(())).await;
     }
 
     /// Rows of any table that hold one of these words in any column.
-    async fn rows_with(&self, words: &[&str]) -> Vec<String> {
+    pub(super) async fn rows_with(&self, words: &[&str]) -> Vec<String> {
         let database = self.world.database.client().await;
         let sql = "SELECT table_name::text FROM information_schema.tables
                    WHERE table_schema = 'public' AND table_type = 'BASE TABLE'";
@@ -131,7 +131,7 @@ impl Stage {
     }
 }
 
-async fn add(world: &mut World, settings: &[(&'static str, String)]) {
+pub(super) async fn add(world: &mut World, settings: &[(&'static str, String)]) {
     let own: Vec<(&str, &str)> =
         settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     world.add_node(&[UNPACED, &own].concat()).await;
@@ -212,28 +212,6 @@ async fn nothing_of_a_user_is_left_and_others_keep_what_is_theirs() {
         (list.status == 200).then_some(list.body)
     });
     assert_eq!(list.await["total"], 1, "the direct one has two people for good");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_in_the_middle_it_goes_on_with_the_next_process() {
-    let mut stage = Stage::set().await;
-    stage.ask().await;
-    stage.time_passes().await;
-    for killed_at in ["messages", "rows", "log"] {
-        let order = ["closing", "messages", "rows", "log", "done"];
-        let place = |name: &str| order.iter().position(|one| *one == name);
-        eventually(killed_at, async || {
-            (place(&stage.stage().await) >= place(killed_at)).then_some(())
-        })
-        .await;
-        let last = stage.world.nodes().len() - 1;
-        stage.world.node_mut(last).kill9().await;
-        add(&mut stage.world, &stage.settings).await;
-    }
-    stage.is_done().await;
-    assert_eq!(stage.rows_with(&[NAME, SECRET_WORDS, PHONE]).await, Vec::<String>::new());
-    let (clean, report) = stage.verified().await;
-    assert!(clean, "{report:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
