@@ -22,6 +22,8 @@ use super::rounds::Rounds;
 const EVERY: Duration = Duration::from_secs(1);
 /// Files of one round: three requests each to the object store, some seconds in all.
 const ROUND: u32 = 100;
+/// More failures than successes by so many mean the store, and not the files. Each may take the store's own patience.
+const FAILURES: u32 = 2;
 /// What could not be erased is tried again so much later, by whoever leads then.
 const AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
@@ -59,12 +61,24 @@ impl Collector {
         loop {
             let now = self.clock.now();
             let keys = self.store.media_to_erase(now, now + AGAIN, ROUND).await?;
+            let (mut erased, mut failed) = (0, 0);
+            let mut outcome = Ok::<(), Fault>(());
             for key in &keys {
-                self.objects.delete(*key).await?;
+                // One that cannot be erased does not keep the others, a store that is away keeps all.
+                if let Err(cause) = self.objects.delete(*key).await {
+                    outcome = Err(cause.into());
+                    failed += 1;
+                    if failed > erased + FAILURES {
+                        break;
+                    }
+                    continue;
+                }
                 // One at a time: what was erased is not asked for again, whatever comes next.
                 self.store.forget_media(&[*key]).await?;
                 self.metrics.media.erased.inc();
+                erased += 1;
             }
+            outcome?;
             if keys.len() < ROUND as usize {
                 return Ok(());
             }

@@ -1,8 +1,11 @@
 //! How long files stay: as long as a message names them, and no longer.
 
+use std::path::{Path, PathBuf};
+
 use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{Stage, image_message, link};
 use crate::harness::flow::{eventually, id_of};
@@ -84,4 +87,38 @@ async fn what_a_crash_interrupts_is_erased_by_the_next_process() {
     assert_eq!(stage.kept(), 2);
     stage.world.add_node_with(&["--role", "persister"], &settings).await;
     eventually("it is erased", async || (stage.kept() == 0).then_some(())).await;
+}
+
+/// Where the bytes of a file and of its thumbnail are.
+fn places(folder: &Path, key: &str) -> Vec<PathBuf> {
+    let entries =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let (folders, files): (Vec<_>, Vec<_>) =
+        entries.map(|entry| entry.path()).partition(|path| path.is_dir());
+    let within = folders.iter().flat_map(|folder| places(folder, key));
+    within.chain(files.into_iter().filter(|path| path.ends_with(key))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_be_erased_does_not_keep_the_others() {
+    let stage = Stage::set().await;
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        let uploaded = stage.picture().await;
+        keys.push(link(&uploaded).rsplit('/').next().expect("a key").to_owned());
+    }
+    // No file system erases a folder like a file.
+    for place in places(&stage.folder, &keys[0]) {
+        std::fs::remove_file(&place).expect("a file");
+        std::fs::create_dir(&place).expect("a folder in its place");
+    }
+    let ids: Vec<Uuid> = keys.iter().map(|key| key.parse().expect("an id")).collect();
+    let database = stage.world.database.client().await;
+    let sql = "UPDATE media SET state = 'erasing',
+                   keep_until = now() - CASE WHEN key = $1 THEN interval '1 hour' ELSE interval '0' END
+               WHERE key = ANY($2)";
+    database.execute(sql, &[&ids[0], &ids]).await.expect("three rows");
+    eventually("the others are gone", async || (stage.kept() == 0).then_some(())).await;
+    let left = database.query("SELECT key FROM media", &[]).await.expect("rows");
+    assert!(left.iter().any(|row| row.get::<_, Uuid>(0) == ids[0]), "it is tried again");
 }
