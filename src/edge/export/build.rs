@@ -130,7 +130,7 @@ impl Build {
         while let Some(places) = pages.try_next().await? {
             let own: Vec<_> = places.iter().filter(|p| p.is_in).map(|p| p.conversation).collect();
             for view in self.sources.store.own_views(self.user, &own).await? {
-                self.line(&objects::Conversation::from(view)).await?;
+                self.line(&of_oneself(view.into(), self.user)).await?;
             }
             for left in places.iter().filter(|place| !place.is_in) {
                 self.line(&LeftLine { id: left.conversation, has_left: true }).await?;
@@ -364,6 +364,20 @@ impl Build {
             false => Err(Fault::Unwanted),
         }
     }
+}
+
+/// How far others have read, and when they were here, is about them: whoever is blocked would learn it from a copy.
+fn of_oneself(mut shown: objects::Conversation, user: UserId) -> objects::Conversation {
+    for other in shown.shared.participants.iter_mut().filter(|one| one.user_id != user) {
+        other.last_seen_at = None;
+        other.last_read_message_id = None;
+        other.last_read_seq = 0;
+        other.delivered_seq = 0;
+    }
+    if let Some(last) = &mut shown.last_message {
+        last.status = None;
+    }
+    shown
 }
 
 /// Files that may be gone by the time they are read.

@@ -5,6 +5,7 @@ use std::io::{Cursor, Read as _};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use uuid::Uuid;
 use zip::ZipArchive;
 
 use crate::harness::flow::{self, UNPACED, eventually, id_of};
@@ -67,6 +68,17 @@ pub(super) async fn with_files() -> World {
     World::start_with(&[UNPACED, &[("MESSAGING_MEDIA_URL", url.as_str())]].concat()).await
 }
 
+/// Neither how far they have read nor when they were here.
+fn tells_nothing_of_others(copy: &Unpacked, conversation: Uuid, own: &User) {
+    let mut shown = copy.lines["conversations"].iter();
+    let shown = shown.find(|c| c["id"] == json!(conversation)).expect("the conversation");
+    let people = shown["participants"].as_array().expect("people").iter();
+    for person in people.filter(|person| person["userId"] != json!(own.id)) {
+        let traces = (&person["lastReadSeq"], &person["lastSeenAt"], &person["deliveredSeq"]);
+        assert_eq!(traces, (&json!(0), &Value::Null, &json!(0)));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_has_what_is_ones_own_and_what_one_may_read_among_a_few() {
     let world = with_files().await;
@@ -116,6 +128,7 @@ async fn it_has_what_is_ones_own_and_what_one_may_read_among_a_few() {
     contents.sort_unstable();
     assert_eq!(contents, ["mine", "mine before I left", "mine in public", "to me"]);
     assert_eq!(copy.lines["profile"][0]["displayName"], "Ada");
+    tells_nothing_of_others(&copy, direct, &ada);
     let ids = copy.lines["conversations"].iter().map(|c| (id_of(c), c["hasLeft"] == true));
     let mut expected = vec![(direct, false), (community, false), (left, true)];
     let mut ids: Vec<_> = ids.collect();
