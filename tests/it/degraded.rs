@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::flow::{self, UNPACED, eventually, place_of};
+use crate::harness::flow::{self, UNPACED, eventually, not_ready_because, place_of, ready};
 use crate::harness::{Node, Rest, User, World, Ws};
 
 struct Scene {
@@ -34,26 +34,11 @@ fn text(conversation: Uuid, content: &str) -> Value {
     json!({"conversationId": conversation, "content": content, "clientMessageId": content})
 }
 
-async fn not_ready_because(node: &Node, why: &str) {
-    let rest = Rest::new(&node.url, None);
-    eventually(&format!("not ready: {why}"), async || {
-        let answer = rest.get("//readyz").await;
-        let reasons = answer.body["reasons"].as_array()?.contains(&why.into());
-        (answer.status == 503 && reasons).then_some(())
-    })
-    .await;
-}
-
 /// The value of a metric without labels.
 async fn metric(node: &Node, name: &str) -> Option<f64> {
     let text = Rest::new(&node.url, None).get("//metrics").await.body.as_str()?.to_owned();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     value.parse().ok()
-}
-
-async fn ready(node: &Node) {
-    let rest = Rest::new(&node.url, None);
-    eventually("ready", async || (rest.get("//readyz").await.status == 200).then_some(())).await;
 }
 
 /// Sends until it is accepted, as a client does that is told to come back.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::harness::flow::{self, UNPACED, id_of, open_direct, open_group};
-use crate::harness::{User, World};
+use crate::harness::{User, World, Ws};
 
 /// The participant's entry in a conversation, as another participant sees it.
 async fn participant(world: &World, asking: &User, conversation: Uuid, user: &User) -> Value {
@@ -45,6 +45,35 @@ async fn a_mark_covers_what_was_acknowledged_anywhere_before_it_was_asked_for() 
     }
 }
 
+/// Marks again and again, several at once on the connection, and returns how far that was in each conversation, in
+/// messages.
+async fn marks_at_random(
+    ws: &mut Ws,
+    (conversations, messages): (&Vec<Uuid>, &Vec<Vec<Value>>),
+    seed: u64,
+) -> [usize; 3] {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut furthest = [0; 3];
+    for _ in 0..8 {
+        let asked: Vec<_> = (0..5)
+            .map(|_| (random.random_range(0..3_usize), random.random_range(0..20_usize)))
+            .collect();
+        let mut ids = Vec::new();
+        for (c, m) in &asked {
+            let id = &messages[*c][*m]["id"];
+            let mark = json!({"conversationId": conversations[*c], "messageId": id});
+            ids.push(ws.send("markAsRead", mark).await);
+            furthest[*c] = furthest[*c].max(m + 1);
+        }
+        for (id, (_, m)) in ids.into_iter().zip(&asked) {
+            let reply = ws.reply(id).await.expect("marked");
+            let unread = reply["unreadCount"].as_u64().expect("a count");
+            assert!(unread <= 19 - *m as u64, "at most what is behind the own mark");
+        }
+    }
+    furthest
+}
+
 /// Several devices of several people mark and send at the same time, through two nodes, in conversations that
 /// they share: every marker ends at the furthest that was asked for, and every answer was possible.
 #[tokio::test]
@@ -66,31 +95,11 @@ async fn markers_of_many_devices_at_once_end_at_the_furthest_and_never_go_back()
         messages.push(said);
     }
     let devices = (0..12).map(|device| {
-        let (world, users, messages) = (&world, &users, &messages);
-        let conversations = &conversations;
+        let (world, users, scene) = (&world, &users, (&conversations, &messages));
         async move {
             let user = 1 + device % 3;
             let mut ws = world.nodes()[device % 2].ws(&users[user]).await;
-            let mut random = StdRng::seed_from_u64(device as u64);
-            let mut furthest = [0; 3];
-            for _ in 0..8 {
-                // Several in flight at once on each connection.
-                let asked: Vec<_> = (0..5)
-                    .map(|_| (random.random_range(0..3_usize), random.random_range(0..20_usize)))
-                    .collect();
-                let mut ids = Vec::new();
-                for (c, m) in &asked {
-                    let id = &messages[*c][*m]["id"];
-                    let mark = json!({"conversationId": conversations[*c], "messageId": id});
-                    ids.push(ws.send("markAsRead", mark).await);
-                    furthest[*c] = furthest[*c].max(m + 1);
-                }
-                for (id, (_, m)) in ids.into_iter().zip(&asked) {
-                    let reply = ws.reply(id).await.expect("marked");
-                    let unread = reply["unreadCount"].as_u64().expect("a count");
-                    assert!(unread <= 19 - *m as u64, "at most what is behind the own mark");
-                }
-            }
+            let furthest = marks_at_random(&mut ws, scene, device as u64).await;
             (user, furthest, ws.take_events("messageRead"))
         }
     });

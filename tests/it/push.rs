@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::harness::fcm::{FakeFcm, Pushed, device};
 use crate::harness::flow::{self, UNPACED, eventually};
-use crate::harness::{Node, Rest, User, World, Ws};
+use crate::harness::{Rest, User, World, Ws};
 
 /// Times that let a test end soon. Nodes count as known a second after the first start.
 const QUICK: &[(&str, &str)] = &[
@@ -150,21 +150,6 @@ fn badge(pushed: &Pushed) -> Option<u64> {
 /// What it says.
 fn says(pushed: &Pushed) -> String {
     pushed.shown().unwrap_or_else(|| format!("({})", pushed.kind()))
-}
-
-async fn not_ready_because(node: &Node, why: &str) {
-    let rest = Rest::new(&node.url, None);
-    eventually(&format!("not ready: {why}"), async || {
-        let answer = rest.get("//readyz").await;
-        let reasons = answer.body["reasons"].as_array()?.contains(&why.into());
-        (answer.status == 503 && reasons).then_some(())
-    })
-    .await;
-}
-
-async fn ready(node: &Node) {
-    let rest = Rest::new(&node.url, None);
-    eventually("ready", async || (rest.get("//readyz").await.status == 200).then_some(())).await;
 }
 
 /// Long enough for whatever is decided at once on a busy machine, and shorter than any grace that is set to this.

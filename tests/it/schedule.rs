@@ -29,6 +29,24 @@ async fn scheduled(rest: &Rest, query: &str) -> Vec<Value> {
     list["messages"].as_array().expect("a list").clone()
 }
 
+/// A message that is sent later, named, short-lived, with a mention and a quote.
+fn with_everything(chat: &Chat, quoted: &Value, at: &str) -> Value {
+    let mut message = body(chat.id, "first", at);
+    message["clientMessageId"] = json!("k");
+    message["ttlSeconds"] = json!(600);
+    message["mentions"] = json!([chat.bayo.id]);
+    message["replyToMessageId"] = quoted["id"].clone();
+    message
+}
+
+async fn is_nobody_elses(its_sender: &Rest, other: &Rest, message: &Value) {
+    assert!(scheduled(other, "").await.is_empty(), "another's are not shown");
+    let path = format!("/messages/{}", id_of(message));
+    assert_eq!(&its_sender.get(&path).await.expect(200), message);
+    other.get(&path).await.refused(StatusCode::NOT_FOUND, "not_found");
+    other.delete(&path).await.refused(StatusCode::NOT_FOUND, "not_found");
+}
+
 #[tokio::test]
 async fn a_message_is_sent_at_its_time_and_is_nobodys_business_before() {
     let chat = Chat::start().await;
@@ -40,11 +58,7 @@ async fn a_message_is_sent_at_its_time_and_is_nobodys_business_before() {
     listening.event("newMessage").await;
 
     let at = time(2_000);
-    let mut first = body(chat.id, "first", &at);
-    first["clientMessageId"] = json!("k");
-    first["ttlSeconds"] = json!(600);
-    first["mentions"] = json!([chat.bayo.id]);
-    first["replyToMessageId"] = quoted["id"].clone();
+    let first = with_everything(&chat, &quoted, &at);
     let answer = ada.post("/messages", first.clone()).await.expect(201);
     assert_eq!((&answer["status"], &answer["sendAt"]), (&json!("scheduled"), &json!(at)));
     assert!(answer.get("seq").is_none(), "it has no place yet");
@@ -67,14 +81,10 @@ async fn a_message_is_sent_at_its_time_and_is_nobodys_business_before() {
     assert_eq!(all, [answer.clone(), second.clone(), third["message"].clone()]);
     assert_eq!(scheduled(&ada, &format!("?conversationId={}", chat.id)).await.len(), 3);
     assert!(scheduled(&ada, &format!("?conversationId={}", Uuid::new_v4())).await.is_empty());
-    assert!(scheduled(&bayo, "").await.is_empty(), "another's are not shown");
     ada.get("/messages/scheduled?conversationId=7")
         .await
         .refused(StatusCode::BAD_REQUEST, "invalid");
-    let path = format!("/messages/{}", id_of(&answer));
-    assert_eq!(ada.get(&path).await.expect(200), answer);
-    bayo.get(&path).await.refused(StatusCode::NOT_FOUND, "not_found");
-    bayo.delete(&path).await.refused(StatusCode::NOT_FOUND, "not_found");
+    is_nobody_elses(&ada, &bayo, &answer).await;
     listening.no_event("newMessage", MOMENT).await;
     ada.delete(&format!("/messages/{}", id_of(&quoted))).await.expect(200);
 

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{PATIENCE, Rest, User, World, Ws};
+use super::{Node, PATIENCE, Rest, User, World, Ws};
 
 /// Settings of nodes under load: what paces callers is off.
 pub const UNPACED: &[(&str, &str)] = &[
@@ -52,6 +52,23 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
         }
         assert!(tokio::time::Instant::now() < deadline, "{what} does not come true");
     }
+}
+
+/// Waits until a node wants no traffic, for this reason.
+pub async fn not_ready_because(node: &Node, why: &str) {
+    let rest = Rest::new(&node.url, None);
+    eventually(&format!("not ready: {why}"), async || {
+        let answer = rest.get("//readyz").await;
+        let reasons = answer.body["reasons"].as_array()?.contains(&why.into());
+        (answer.status == 503 && reasons).then_some(())
+    })
+    .await;
+}
+
+/// Waits until a node wants traffic.
+pub async fn ready(node: &Node) {
+    let rest = Rest::new(&node.url, None);
+    eventually("ready", async || (rest.get("//readyz").await.status == 200).then_some(())).await;
 }
 
 /// Opens a group of `rest`'s user and the others.

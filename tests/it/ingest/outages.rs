@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Scene, refusal, taken};
-use crate::harness::flow::{UNPACED, eventually};
-use crate::harness::{Rest, World};
+use crate::harness::World;
+use crate::harness::flow::{self, UNPACED, eventually};
 
 const COUNT: usize = 300;
 
@@ -81,16 +81,10 @@ async fn while_postgres_is_away_the_queue_waits_and_the_process_says_so() {
     assert_eq!(refusal(&reply).0, "unavailable");
     assert!(reply["error"]["retryAfterMs"].is_u64());
     let expected = published(&scene, 0).await;
-    let ready = Rest::new(&scene.world.node().url, None);
-    let says_so = async || {
-        let answer = ready.get("//readyz").await;
-        answer.body.to_string().contains("ingest fails again and again").then_some(())
-    };
-    eventually("it says so", says_so).await;
+    flow::not_ready_because(scene.world.node(), "ingest fails again and again").await;
     scene.world.database.server().start_again();
     assert_eq!(stored(&scene).await, expected);
-    let is_ready = async || (ready.get("//readyz").await.status == 200).then_some(());
-    eventually("it is ready again", is_ready).await;
+    flow::ready(scene.world.node()).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A Google that fails, and what it may cost whom.
 
 use super::*;
+use crate::harness::flow::{not_ready_because, ready};
 
 /// Opens a direct conversation and returns what sends in it.
 async fn chat(scene: &Scene, ada: &User, name: &str) -> (User, String, Uuid) {
