@@ -5,6 +5,7 @@
 
 mod admin;
 mod bench;
+mod beside;
 mod chat;
 mod data_folder;
 mod dev;
@@ -20,7 +21,7 @@ mod token;
 mod topology;
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -54,14 +55,14 @@ enum Command {
     /// Ask a process on this machine whether it is ready; fails when it is not.
     Health(health::Args),
     /// Bring the database to this version's schema.
-    Migrate,
+    Migrate(migrate::Args),
     /// A stand-in for Firebase Cloud Messaging and its token server, for tests.
     #[command(name = "fake-fcm", hide = true)]
     FakeGoogle(fake_google::Args),
     /// Write the JSON Schemas of what is published and sent.
     Schemas(schemas::Args),
     /// Streams, buckets and consumers in NATS.
-    Topology(topology::Args),
+    Topology(topology::Alone),
     /// What operators ask and change.
     Admin(admin::Args),
     /// Print what makes a shell complete these commands.
@@ -70,11 +71,37 @@ enum Command {
     Man(pages::Man),
 }
 
+impl Command {
+    /// Somebody waits for its answer, and reads it; the others run until they are stopped.
+    fn is_brief(&self) -> bool {
+        !matches!(self, Self::Dev(_) | Self::Serve(_) | Self::FakeGoogle(_) | Self::Bench(_))
+    }
+
+    /// The data folder whose servers it is about, if one is named, and who it is in their NATS.
+    fn beside(&self) -> Option<(&Path, &'static str)> {
+        let (beside, user) = match self {
+            Self::Admin(args) => (&args.beside, args.nats_user()),
+            Self::Topology(args) => (&args.beside, topology::NATS_USER),
+            Self::Migrate(args) => (&args.beside, admin::SERVICE),
+            Self::Health(args) => (&args.beside, admin::SERVICE),
+            _ => return None,
+        };
+        Some((beside.folder()?, user))
+    }
+}
+
 impl Cli {
-    /// Defaults, file and environment, layered.
+    /// Defaults, file and environment, layered; and the servers of a data folder, where the command names one.
     pub fn load_config(&self) -> Result<Config, Problems> {
         let file = self.config.as_deref().filter(|path| !path.as_os_str().is_empty());
-        config::load(file, |name| std::env::var(name).ok())
+        let mut config = config::load(file, |name| std::env::var(name).ok())?;
+        if let Some((folder, user)) = self.command.beside() {
+            beside::adopt(&mut config, folder, user)?;
+        }
+        if self.command.is_brief() && std::env::var_os(LOG).is_none_or(|level| level.is_empty()) {
+            config.telemetry.log = QUIET.to_owned();
+        }
+        Ok(config)
     }
 
     /// Runs the command to its end.
@@ -86,16 +113,18 @@ impl Cli {
             Command::Chat(args) => chat::command(args).await,
             Command::Token(args) => token::command(&args, &config),
             Command::Health(args) => health::command(args, config).await,
-            Command::Migrate => migrate::command(config).await,
+            Command::Migrate(_) => migrate::command(config).await,
             Command::FakeGoogle(args) => fake_google::command(args, config).await,
             Command::Schemas(args) => schemas::command(&args),
-            Command::Topology(args) => topology::command(args, config).await,
+            Command::Topology(alone) => topology::command(alone.args, config).await,
             Command::Admin(args) => admin::command(args, config).await,
             Command::Completions(args) => pages::completions(&args, &mut Self::command()),
             Command::Man(args) => pages::man(&args, Self::command()),
         };
         outcome.unwrap_or_else(|error| {
-            report(&sentence(&error));
+            if !is_unread(&error) {
+                report(&sentence(&error));
+            }
             ExitCode::FAILURE
         })
     }
@@ -111,19 +140,42 @@ pub fn start_telemetry(settings: &config::Telemetry) -> Result<(), impl Display 
     telemetry::init(&settings.log, format)
 }
 
+/// What a command logs beside its answer that an operator or a developer types: nothing but warnings, and nothing of the
+/// library, whose complaints become errors.
+const QUIET: &str = "warn,async_nats=off";
+/// The variable by which they log more.
+const LOG: &str = "MESSAGING_LOG";
+
 /// Says why nothing was started.
 pub fn refuse(reason: &impl Display) -> ExitCode {
     report(&reason.to_string());
     ExitCode::from(2)
 }
 
-/// The error and its causes; some tell their cause themselves, which is then not repeated.
+/// What an answer that could not be written fails with.
+const UNWRITTEN: &str = "Standard output cannot be written to";
+
+/// Whoever reads the answer has seen enough of it, as in `… | head`: nobody need be told.
+fn is_unread(error: &anyhow::Error) -> bool {
+    let broken = |cause: &(dyn std::error::Error + 'static)| {
+        let cause = cause.downcast_ref::<std::io::Error>();
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    error.to_string() == UNWRITTEN && error.chain().any(broken)
+}
+
+/// The error and its causes, each once: some tell their cause themselves, and some begin as what they are the cause of.
 fn sentence(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |said, cause| match cause.to_string() {
-        cause if said.is_empty() => cause,
-        cause if said.contains(&cause) => said,
-        cause => format!("{said}: {cause}"),
-    })
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.chain().map(ToString::to_string) {
+        let is_told = parts.iter().any(|part| part.contains(&cause));
+        match parts.last_mut() {
+            Some(last) if cause.starts_with(last.as_str()) => *last = cause,
+            _ if is_told => {}
+            _ => parts.push(cause),
+        }
+    }
+    parts.join(": ")
 }
 
 /// One line of standard error for each line of `text`, for people; not a log.

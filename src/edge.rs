@@ -58,6 +58,8 @@ pub mod ws;
 /// What an operator may set; 0 turns a limit off.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// This process, as operators know it: its machine and its number there.
+    pub process: String,
     pub max_content_chars: usize,
     pub max_group_participants: u32,
     pub max_connections_per_user: usize,

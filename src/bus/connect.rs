@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
+use percent_encoding::percent_decode_str;
 use rand::seq::SliceRandom;
 use tracing::{debug, error, info, warn};
 
@@ -112,7 +113,9 @@ pub fn discovered(client: &Client) -> Vec<String> {
 
 fn addresses(urls: &[String]) -> Result<Vec<ServerAddr>, BusError> {
     let parse = |url: &String| {
-        url.parse::<ServerAddr>().map_err(|e| BusError::refused(format!("{url}: {e}")))
+        // Whatever stands before the host may be a password.
+        let host = url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host);
+        url.parse::<ServerAddr>().map_err(|e| BusError::refused(format!("{host}: {e}")))
     };
     urls.iter().map(parse).collect()
 }
@@ -133,13 +136,20 @@ async fn first_connect(
     }
 }
 
+/// User and password that stand before a server's name, `nats://user:password@host`. The library reads them and does
+/// not use them.
+fn named_in_url(settings: &Settings) -> Option<(String, Option<String>)> {
+    let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let addresses = settings.urls.iter().filter_map(|url| url.parse::<ServerAddr>().ok());
+    let mut named = addresses
+        .filter_map(|address| Some((plain(address.username()?), address.password().map(plain))));
+    named.next()
+}
+
 /// What the subjects of a connection's answers begin with: each user has an inbox of its own, so that the server
 /// can keep others from reading it. Without a user it is what every client of NATS uses.
 fn inbox_prefix(settings: &Settings) -> String {
-    let in_url = || {
-        let url = settings.urls.first()?.parse::<ServerAddr>().ok()?;
-        url.username().map(str::to_owned)
-    };
+    let in_url = || named_in_url(settings).map(|(user, _)| user);
     match (&settings.inbox_prefix, settings.user.clone().or_else(in_url)) {
         (Some(prefix), _) => prefix.clone(),
         (None, None) => "_INBOX".to_owned(),
@@ -173,8 +183,11 @@ async fn options(settings: &Settings, name: &str) -> Result<ConnectOptions, BusE
             let (label, refusals) = (label.clone(), refusals.clone());
             async move { log_event(&label, event, &refusals) }
         });
-    if let (Some(user), Some(password)) = (&settings.user, &settings.password) {
-        options = options.user_and_password(user.clone(), password.clone());
+    let in_url = || named_in_url(settings).and_then(|(user, password)| Some((user, password?)));
+    let given = settings.user.clone().zip(settings.password.clone());
+    let has_key = settings.creds_file.is_some() || settings.nkey_seed_file.is_some();
+    if let Some((user, password)) = given.or_else(|| in_url().filter(|_| !has_key)) {
+        options = options.user_and_password(user, password);
     }
     if let Some(file) = &settings.creds_file {
         options = options

@@ -38,7 +38,7 @@ impl Log {
             match cause.kind() {
                 Kind::Request => BusError::unavailable(cause),
                 _ => BusError::refused(format!(
-                    "stream {}: {cause}; apply the topology first",
+                    "stream {}: {cause}; `messaging topology apply` makes it",
                     subjects::CHAT_STREAM
                 )),
             }

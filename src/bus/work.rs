@@ -61,7 +61,7 @@ impl Work {
             context.get_stream(INGEST_STREAM).await.map_err(|cause| match cause.kind() {
                 GetStreamErrorKind::JetStream(refusal) if refusal.code() < 500 => {
                     BusError::refused(format!(
-                        "stream {INGEST_STREAM}: {cause}; apply the topology first"
+                        "stream {INGEST_STREAM}: {cause}; `messaging topology apply` makes it"
                     ))
                 }
                 _ => BusError::unavailable(cause),

@@ -16,7 +16,7 @@ mod push;
 mod report;
 mod search;
 mod status;
-mod table;
+pub mod table;
 mod tail;
 mod user;
 mod verify;
@@ -27,12 +27,13 @@ use clap::Subcommand;
 
 pub use operator::Operator;
 
+use super::beside::Beside;
 use crate::config::Config;
 
 /// The variable that says who an operator is.
 const OPERATOR: &str = "MESSAGING_OPERATOR";
 /// The service that operators are when they say something, and the user of NATS.
-const SERVICE: &str = "operator";
+pub const SERVICE: &str = "operator";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
@@ -52,13 +53,27 @@ pub struct Args {
     /// Who changes it; kept in the audit. Otherwise the name of the account on this machine.
     #[arg(long, global = true, env = OPERATOR, value_name = "NAME", value_parser = operator::name)]
     operator: Option<String>,
+    #[command(flatten)]
+    pub beside: Beside,
     #[command(subcommand)]
     area: Area,
 }
 
+impl Args {
+    /// Who the command is in NATS, where that is not configured: each user there may do no more than it has to.
+    pub fn nats_user(&self) -> &'static str {
+        match self.area {
+            Area::Backup(_) | Area::Restore(_) => "backup",
+            Area::Topology(_) => super::topology::NATS_USER,
+            _ => SERVICE,
+        }
+    }
+}
+
 const AFTER: &str = "\
 Where NATS and Postgres are comes from the same configuration as for `serve` (a file, or variables such as NATS_URL and \
-POSTGRES_URL). In NATS these commands are the user `operator`.
+POSTGRES_URL). In NATS these commands are the user `operator`, but for `topology` (the user of that name), `backup` and \
+`restore` (the user `backup`). Beside a running `messaging dev` all of that is known from its data folder: --data .data
 
 Exit codes: 0 done, 1 failed or found something wrong, 2 refused because of the command line. Nothing was changed \
 unless it is 0.";

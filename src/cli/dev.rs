@@ -20,18 +20,19 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use self::child::Child;
-use self::folder::{Folder, RunFile};
-use super::data_folder;
+use self::folder::Folder;
+use super::beside::{self, Found};
+use super::data_folder::{self, RunFile};
 use super::roles::Roles;
 use super::serve;
-use crate::config::{Algorithm, Config, NatsTls, Problems, Secret, TlsMode};
+use crate::config::{Config, Problems};
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::{Metrics, listener};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where everything is kept; made on first use.
-    #[arg(long, default_value = data_folder::DEFAULT, value_name = "DIR")]
+    #[arg(long, env = beside::DATA, default_value = data_folder::DEFAULT, value_name = "DIR")]
     data: PathBuf,
     /// Address to serve on; 127.0.0.1 and MESSAGING_PORT (3004) when not given. Port 0: any free one.
     #[arg(long, value_name = "ADDR")]
@@ -105,34 +106,22 @@ async fn start(
 
     config.http.host = listen.ip();
     config.http.port = listen.port();
-    config.auth.algorithm = Algorithm::HS256;
-    if config.auth.jwt_secret.is_empty() {
-        let secret = data_folder::secret(folder.path(), data_folder::JWT_SECRET)
-            .context("The folder's JWT secret cannot be kept")?;
-        config.auth.jwt_secret = Secret::from(secret);
-    }
-    config.postgres.url = Secret::from(postgres.url.clone());
-    config.postgres.tls = TlsMode::Disable;
     config.postgres.migrate_at_start = true;
-    config.nats.urls = vec![nats.address.clone()];
-    config.nats.user = nats.user.to_owned();
-    config.nats.password = nats.password.clone();
-    config.nats.creds_file = PathBuf::new();
-    config.nats.nkey_seed_file = PathBuf::new();
-    config.nats.inbox_prefix = String::new();
-    config.nats.tls = NatsTls::default();
-    config.nats.replicas = 1;
     config.nats.apply_topology = true;
-    if config.media.place() == Ok(None) {
-        config.media.url = format!("file://{}", folder.path().join("media").display());
-        config.media.spool = folder.path().join("spool");
-    }
-    let google = notifications::stand_in(&mut config, lifecycle).await?;
+    let found = Found {
+        nats: nats.address.clone(),
+        user: nats.user.to_owned(),
+        password: nats.password.clone(),
+        postgres: postgres.url.clone(),
+    };
+    found.used_by(&mut config, folder.path())?;
+    let google = notifications::stand_in(&mut config, folder, lifecycle).await?;
     let problems = config.problems();
     if !problems.is_empty() {
         bail!(Problems(problems));
     }
     let secret = config.auth.jwt_secret.clone();
+    let fcm_url = google.is_some().then(|| config.push.fcm_url.clone());
     let configured = config.clone();
     let listening =
         serve::start(config, lifecycle, Arc::new(Metrics::new()), Roles::new(Vec::new())).await?;
@@ -144,6 +133,7 @@ async fn start(
         nats_pid: nats.pid,
         postgres_pid: postgres.pid,
         postgres_url: postgres.url,
+        fcm_url,
     })?;
     // Whoever reads READY may stop it at once: nothing is waited for behind it.
     let shown = match google {

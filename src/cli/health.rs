@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use super::beside::Beside;
 use crate::config::{self, Config};
 
 /// A process asks its servers for 0.9 s before it says that they do not answer; container engines give a check
@@ -26,6 +27,8 @@ pub struct Args {
     /// Whom to ask; otherwise where the configuration has this machine's process listen for operators.
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<SocketAddr>,
+    #[command(flatten)]
+    pub beside: Beside,
 }
 
 /// Prints what `/readyz` says; fails unless it says ready.

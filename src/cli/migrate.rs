@@ -4,9 +4,16 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use super::beside::Beside;
 use super::settings;
 use crate::config::{self, Config};
 use crate::store;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub beside: Beside,
+}
 
 /// Applies what is pending and says what that was.
 pub async fn command(config: Config) -> anyhow::Result<ExitCode> {

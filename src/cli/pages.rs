@@ -9,6 +9,8 @@ use anyhow::Context as _;
 use clap::Command;
 use clap_complete::Shell;
 
+use super::UNWRITTEN;
+
 #[derive(Debug, clap::Args)]
 pub struct Completions {
     /// For which shell.
@@ -27,7 +29,7 @@ pub fn completions(args: &Completions, command: &mut Command) -> anyhow::Result<
     let name = command.get_name().to_owned();
     let mut text = Vec::new();
     clap_complete::generate(args.shell, command, name, &mut text);
-    io::Write::write_all(&mut io::stdout().lock(), &text)?;
+    io::Write::write_all(&mut io::stdout().lock(), &text).context(UNWRITTEN)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -106,6 +106,7 @@ pub fn edge(config: &Config) -> edge::Settings {
     let limits = &config.limits;
     let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     edge::Settings {
+        process: process(),
         max_content_chars: limits.max_content_chars,
         max_group_participants: narrow(limits.max_group_participants),
         max_connections_per_user: limits.max_connections_per_user,
@@ -129,6 +130,18 @@ pub fn edge(config: &Config) -> edge::Settings {
         cors_origins: config.http.cors_origins.clone(),
         metrics_elsewhere: config.http.metrics_listen.is_some(),
     }
+}
+
+/// This process, as operators know it: its machine, or its container, and its number there.
+pub fn process() -> String {
+    format!("{}:{}", host(), std::process::id())
+}
+
+/// The name of the machine, or of the container.
+pub fn host() -> String {
+    let named = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let named = named.or_else(|| std::env::var("HOSTNAME").ok());
+    named.map(|name| name.trim().to_owned()).unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Who counts as online, and who is told.

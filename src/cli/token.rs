@@ -10,7 +10,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::data_folder;
+use super::{beside, data_folder};
 use crate::config::{Algorithm, Config};
 
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, default_value = "24h", value_parser = ttl)]
     ttl: Duration,
     /// Data folder of `messaging dev`, whose secret is used unless JWT_ACCESS_SECRET is set.
-    #[arg(long, default_value = data_folder::DEFAULT, value_name = "DIR")]
+    #[arg(long, env = beside::DATA, default_value = data_folder::DEFAULT, value_name = "DIR")]
     data: PathBuf,
 }
 

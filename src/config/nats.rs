@@ -82,6 +82,16 @@ impl Nats {
             problems
                 .push("NATS_USER and NATS_PASSWORD go together; only one of them is set.".into());
         }
+        let in_url = |url: &String| {
+            let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+            host.contains('@')
+        };
+        if !self.user.is_empty() && self.urls.iter().any(in_url) {
+            problems.push(
+                "NATS_URL names a user, and NATS_USER another: leave the one before the @ of NATS_URL out."
+                    .into(),
+            );
+        }
         let is_subject = |text: &str| {
             let special = |c: char| c.is_whitespace() || matches!(c, '*' | '>');
             !text.contains(special) && text.split('.').all(|token| !token.is_empty())

@@ -76,7 +76,7 @@ async fn show(edge: &Edge, views: &OwnViews) -> Shown {
             connections += here;
         }
     }
-    Shown { process: edge.presence.process().to_string(), connections }
+    Shown { process: edge.settings.process.clone(), connections }
 }
 
 fn trail(edge: &Edge, event: &OfEvent) -> Trail {
@@ -97,7 +97,7 @@ fn trail(edge: &Edge, event: &OfEvent) -> Trail {
         }
     });
     Trail {
-        process: edge.presence.process().to_string(),
+        process: edge.settings.process.clone(),
         took_micros,
         routed_at,
         routed_to,
@@ -107,7 +107,7 @@ fn trail(edge: &Edge, event: &OfEvent) -> Trail {
 }
 
 fn closed(edge: &Edge, connections: u32) -> Closed {
-    Closed { process: edge.presence.process().to_string(), connections }
+    Closed { process: edge.settings.process.clone(), connections }
 }
 
 /// What the call is about; only operators may call, so what cannot be read is another version's.

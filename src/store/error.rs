@@ -58,7 +58,10 @@ impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => error.into(),
-            // Timeouts of the pool and a pool that is closing: later, or another node, may succeed.
+            PoolError::Timeout(_) => Self::Unavailable(
+                "no connection in time: it does not answer, or all connections are in use".into(),
+            ),
+            // A pool that is closing: later, or another node, may succeed.
             other => Self::Unavailable(Box::new(other)),
         }
     }

@@ -22,10 +22,30 @@ pub struct Sighting {
     pub edited_at: Option<Timestamp>,
     pub deleted_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
-    /// When its row was written; only where Postgres keeps that (`track_commit_timestamp`), and nothing has changed it
-    /// since.
-    pub persisted_at: Option<Timestamp>,
+    pub persisted: Persisted,
     pub participants: u64,
+}
+
+/// When a message's row was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persisted {
+    At(Timestamp),
+    /// Postgres does not keep the times of transactions (`track_commit_timestamp`).
+    Untracked,
+    /// The row was written anew when the message was changed, and only the last time is kept.
+    Changed,
+    /// Before Postgres kept such times, or so long ago that it has forgotten it.
+    Forgotten,
+}
+
+impl Persisted {
+    /// The time, where it is known.
+    pub fn at(self) -> Option<Timestamp> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::Untracked | Self::Changed | Self::Forgotten => None,
+        }
+    }
 }
 
 /// A participant and a message.
@@ -80,8 +100,9 @@ impl Store {
             let sql = "
                 SELECT m.id, m.conversation_id, c.type AS conversation_type, m.seq, m.sender_id, m.type, m.created_at,
                     m.edited_at, m.deleted_at, m.expires_at, c.participant_count::bigint AS participants,
-                    CASE WHEN current_setting('track_commit_timestamp')::bool AND m.changed_seq = 0
-                        THEN pg_xact_commit_timestamp(m.xmin) END AS persisted_at
+                    current_setting('track_commit_timestamp')::bool AS is_tracked, m.changed_seq > 0 AS is_changed,
+                    CASE WHEN current_setting('track_commit_timestamp')::bool
+                        THEN pg_xact_commit_timestamp(m.xmin) END AS written_at
                 FROM messages m JOIN conversations c ON c.id = m.conversation_id
                 WHERE m.id = $1";
             row(&self.client().await?, sql, &[&id]).await?.as_ref().map(sighting).transpose()
@@ -167,8 +188,18 @@ fn sighting(row: &Row) -> Result<Sighting, StoreError> {
         edited_at: row.try_get("edited_at")?,
         deleted_at: row.try_get("deleted_at")?,
         expires_at: row.try_get("expires_at")?,
-        persisted_at: row.try_get("persisted_at")?,
+        persisted: persisted(row)?,
         participants: unsigned(row, "participants")?,
+    })
+}
+
+fn persisted(row: &Row) -> Result<Persisted, StoreError> {
+    let written_at: Option<Timestamp> = row.try_get("written_at")?;
+    Ok(match (row.try_get("is_tracked")?, row.try_get("is_changed")?, written_at) {
+        (false, ..) => Persisted::Untracked,
+        (true, true, _) => Persisted::Changed,
+        (true, false, Some(at)) => Persisted::At(at),
+        (true, false, None) => Persisted::Forgotten,
     })
 }
 

@@ -47,7 +47,7 @@ pub struct OfUser {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Closed {
-    /// The process that answers, by the name it has among the edges.
+    /// The process that answers: its machine and its number there.
     pub process: String,
     pub connections: u32,
 }
@@ -67,7 +67,7 @@ pub struct OfEvent {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trail {
-    /// The process that answers, by the name it has among the edges.
+    /// The process that answers: its machine and its number there.
     pub process: String,
     /// From the request to the log's answer, where this edge sent the event.
     pub took_micros: Option<u32>,
@@ -111,7 +111,7 @@ pub struct OwnViews {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
-    /// The process that answers, by the name it has among the edges.
+    /// The process that answers: its machine and its number there.
     pub process: String,
     pub connections: u32,
 }

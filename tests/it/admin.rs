@@ -1,6 +1,7 @@
 //! `messaging admin`: what operators ask and change, by the real program against real servers.
 
 mod conversations;
+mod every;
 mod frame;
 mod letters;
 mod live;

@@ -1,5 +1,7 @@
 //! `messaging dev`: one command, and nothing left behind.
 
+mod beside;
+
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

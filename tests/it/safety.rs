@@ -4,6 +4,7 @@ mod apart;
 mod blocks;
 mod reports;
 mod standing;
+mod suspended;
 
 use serde_json::Value;
 

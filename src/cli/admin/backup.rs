@@ -27,6 +27,7 @@ use super::Operator;
 use crate::bus::{self, snapshot};
 use crate::cli::settings;
 use crate::config::Place;
+use crate::store::Store;
 use crate::wire::subjects;
 
 use manifest::{Manifest, Media, Piece};
@@ -63,16 +64,24 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
         operator.say(&json!({"folder": shown}), &format!("A backup would be made in {shown}."))?;
         return Ok(ExitCode::SUCCESS);
     }
+    // Reached first: what cannot be copied leaves no folder behind.
+    let servers = (operator.store().await?, operator.nats().await?);
+    for stream in [subjects::INGEST_STREAM, subjects::DEAD_STREAM, subjects::CHAT_STREAM] {
+        operator.has_stream(&servers.1, stream).await?;
+    }
     files::make(&folder)?;
-    let manifest = make(&folder, operator).await.with_context(|| {
+    let manifest = make(&folder, servers, operator).await.with_context(|| {
         format!("There is no backup in {}: without {MANIFEST} it is none", folder.display())
     })?;
     operator.answer(&manifest, || summary(&manifest))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn make(folder: &Path, operator: &Operator) -> anyhow::Result<Manifest> {
-    let (store, client) = (operator.store().await?, operator.nats().await?);
+async fn make(
+    folder: &Path,
+    (store, client): (Store, bus::Client),
+    operator: &Operator,
+) -> anyhow::Result<Manifest> {
     let mut pieces = vec![stream(folder, &client, subjects::INGEST_STREAM).await?];
     let cut = store.cut().await?;
     let (last_seq, epoch, schema, server) =

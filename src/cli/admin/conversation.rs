@@ -102,6 +102,9 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
 
 async fn list(args: List, operator: &Operator) -> anyhow::Result<ExitCode> {
     let List { kind, user, context, title, after, limit } = args;
+    if let Some(user) = user {
+        super::user::find(operator, user).await?;
+    }
     let filter = Filter { kind, user, context, title, after };
     let found = operator.store().await?.admin_conversations(&filter, limit).await?;
     let value: Vec<_> = found.iter().map(json).collect();
@@ -187,7 +190,7 @@ fn writes(posting: Posting) -> String {
 ///
 /// # Errors
 /// When there is none: which command lists them.
-async fn find(store: &Store, id: Uuid) -> anyhow::Result<ConversationDetails> {
+pub async fn find(store: &Store, id: Uuid) -> anyhow::Result<ConversationDetails> {
     store.admin_conversation(id).await?.with_context(|| missing(id))
 }
 

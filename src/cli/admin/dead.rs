@@ -17,6 +17,7 @@ use super::table::{card, plain, table, time};
 use crate::bus;
 use crate::bus::ask;
 use crate::bus::dead_letter::operators::{Letter, Letters};
+use crate::cli::sentence;
 use crate::domain::ids::Seq;
 use crate::store::Store;
 use crate::store::admin::letters::{DeadEvent, DeadPush, Retried};
@@ -24,6 +25,9 @@ use crate::wire::subjects;
 
 /// Letters that one command with `--all` deals with; again for more.
 const AT_ONCE: usize = 10_000;
+
+/// Who leaves letters.
+const CONSUMERS: [&str; 3] = ["persist", "push", "ingest"];
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -45,8 +49,8 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct List {
-    /// Only of this consumer: persist, push, ingest.
-    #[arg(long, value_name = "NAME")]
+    /// Only of this consumer.
+    #[arg(long, value_name = "NAME", value_parser = CONSUMERS)]
     consumer: Option<String>,
     /// Only behind this number, to read on.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
@@ -72,13 +76,14 @@ struct Several {
     #[arg(long, conflicts_with = "letters")]
     all: bool,
     /// With --all: only of this consumer.
-    #[arg(long, value_name = "NAME", requires = "all")]
+    #[arg(long, value_name = "NAME", requires = "all", value_parser = CONSUMERS)]
     consumer: Option<String>,
 }
 
 /// Runs it.
 pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode> {
     let client = operator.nats().await?;
+    operator.has_stream(&client, subjects::DEAD_STREAM).await?;
     let letters = Letters::new(&client);
     match args.action {
         Action::List(args) => list(&args, &letters, operator).await,
@@ -203,7 +208,7 @@ async fn retry(
                 }
                 done.push(letter.seq);
             }
-            Err(error) => failed.push((letter.seq, format!("{error:#}"))),
+            Err(error) => failed.push((letter.seq, sentence(&error))),
         }
     }
     let reasons: Vec<Value> =

@@ -100,17 +100,18 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
     let mut findings = Findings::default();
     outside::configuration(&operator.config, &mut findings);
     machine::look(&operator.config, &mut findings);
-    let database = postgres::look(operator, &mut findings).await;
-    nats::look(operator, database.as_ref(), &mut findings).await;
+    // At once: each may have to be waited for.
+    let (store, client) = tokio::join!(operator.store(), operator.nats_with_refusals());
+    let database = postgres::look(operator, store, &mut findings).await;
+    nats::look(operator, client, database.as_ref(), &mut findings).await;
     outside::keys(&operator.config, &mut findings).await;
     outside::push(&operator.config, &mut findings).await;
     outside::media(&operator.config, &mut findings).await;
     let (problems, warnings) = (findings.count(Level::Problem), findings.count(Level::Warning));
     let document = json!({"problems": problems, "warnings": warnings, "findings": findings.0});
-    operator.answer(&document, || rows(&findings))?;
-    if !operator.json {
-        println!("{problems} problems, {warnings} warnings.");
-    }
+    operator.answer_text(&document, || {
+        format!("{}\n{problems} problems, {warnings} warnings.", rows(&findings))
+    })?;
     let is_fine = problems == 0 && (warnings == 0 || !args.strict);
     Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

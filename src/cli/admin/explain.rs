@@ -20,7 +20,7 @@ use crate::bus::control::{self, Patience};
 use crate::bus::log::Log;
 use crate::bus::reads;
 use crate::store::Store;
-use crate::store::explain::{Decided, Reach, Sighting};
+use crate::store::explain::{Decided, Persisted, Reach, Sighting};
 use crate::store::push::decide::Verdict;
 use crate::wire::control::{NOTIFIED, Notified, OfEvent, TRAIL, Trail};
 use crate::wire::time;
@@ -78,10 +78,9 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
         notified,
         message,
     };
-    operator.answer(&document(&story), || people(&story))?;
-    if !operator.json {
-        println!("{}", way(&story).join("\n"));
-    }
+    operator.answer_text(&document(&story), || {
+        format!("{}\n{}", way(&story).join("\n"), people(&story))
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -129,8 +128,6 @@ async fn verdicts(
 /// The way, a sentence for each station.
 fn way(story: &Story) -> Vec<String> {
     let Sighting { seq, conversation_id, sender_id, kind, .. } = &story.message;
-    let when =
-        |at: Option<jiff::Timestamp>| at.map_or("at an unknown time".to_owned(), time::format);
     let mut lines = vec![
         format!(
             "{kind} of {sender_id} in the {} {conversation_id}, sequence {seq}",
@@ -152,7 +149,7 @@ fn way(story: &Story) -> Vec<String> {
         Some(at) => format!("stored     {}", time::format(at)),
         None => "stored     at an unknown time: the log does not hold it any more".to_owned(),
     });
-    lines.push(format!("persisted  {}", when(story.message.persisted_at)));
+    lines.push(format!("persisted  {}", persisted(story.message.persisted)));
     if story.trails.is_empty() {
         lines.push("routed     is unknown: no edge answers".to_owned());
     }
@@ -191,6 +188,17 @@ fn way(story: &Story) -> Vec<String> {
         lines.push(format!("{more} more participants; see --limit"));
     }
     lines
+}
+
+/// Its row is there, so it was; when, not always.
+fn persisted(persisted: Persisted) -> String {
+    let why = match persisted {
+        Persisted::At(at) => return time::format(at),
+        Persisted::Untracked => "Postgres keeps no times of writing (track_commit_timestamp = on)",
+        Persisted::Changed => "the message was changed since",
+        Persisted::Forgotten => "Postgres kept no times of writing then, or has forgotten this one",
+    };
+    format!("yes, nobody knows when: {why}")
 }
 
 fn people(story: &Story) -> comfy_table::Table {
@@ -253,7 +261,7 @@ fn document(story: &Story) -> Value {
         "sentAt": time::format(message.created_at),
         "accepted": accepted,
         "storedAt": at(story.stored_at),
-        "persistedAt": at(message.persisted_at),
+        "persistedAt": at(message.persisted.at()),
         "isPersisted": true,
         "editedAt": at(message.edited_at),
         "deletedAt": at(message.deleted_at),

@@ -4,13 +4,13 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use comfy_table::Table;
 use serde::Serialize;
 
-use crate::bus;
 use crate::bus::refusals::Refusals;
-use crate::cli::settings;
+use crate::bus::{self, health};
+use crate::cli::{UNWRITTEN, settings};
 use crate::config::Config;
 use crate::domain::clock::SystemClock;
 use crate::store::Store;
@@ -37,6 +37,12 @@ pub struct Operator {
 }
 
 impl Operator {
+    /// Somebody who looks, or whose changes are noted nowhere.
+    pub fn at(config: Config) -> Self {
+        let (json, yes, dry_run) = (false, false, false);
+        Self { config, json, yes, dry_run, reason: None, name: account() }
+    }
+
     /// Postgres, which has answered.
     ///
     /// # Errors
@@ -45,7 +51,7 @@ impl Operator {
         let settings = settings::store(&self.config.postgres);
         let connecting = Store::connect(&settings, Arc::new(SystemClock));
         let connected = tokio::time::timeout(PATIENCE, connecting).await;
-        let connected = connected.context("Postgres does not answer within 5 s")?;
+        let connected = connected.map_err(|_| anyhow!("Postgres does not answer within 5 s"))?;
         connected.context("Postgres cannot be reached")
     }
 
@@ -65,8 +71,19 @@ impl Operator {
         let settings = settings::nats(&self.config.nats);
         let connecting = bus::connect::connect(&settings, "admin");
         let connected = tokio::time::timeout(PATIENCE, connecting).await;
-        let connected = connected.context("NATS does not answer within 5 s")?;
+        let connected = connected.map_err(|_| anyhow!("NATS does not answer within 5 s"))?;
         Ok((connected.context("NATS cannot be reached")?, settings.refusals))
+    }
+
+    /// Makes sure that a stream is there, which says more than whatever fails without it.
+    ///
+    /// # Errors
+    /// When it is not: what makes it.
+    pub async fn has_stream(&self, client: &bus::Client, name: &str) -> anyhow::Result<()> {
+        match health::stream(client, name).await? {
+            Some(_) => Ok(()),
+            None => bail!("There is no stream {name}; `messaging topology apply` makes it"),
+        }
     }
 
     /// What the audit will say of a change of `target`, which is an id.
@@ -119,20 +136,39 @@ impl Operator {
         value: &impl Serialize,
         table: impl FnOnce() -> Table,
     ) -> anyhow::Result<()> {
-        let text = match self.json {
-            true => serde_json::to_string_pretty(value)?,
-            false => table().to_string(),
-        };
-        line(&text)
+        self.answer_text(value, || table().to_string())
     }
 
-    /// Says what was done: `value` for programs, else the sentence for people.
+    /// The same with more than a table for people, in the order in which they read it.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn answer_text(
+        &self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
+        match self.json {
+            true => line(&serde_json::to_string_pretty(value)?),
+            false => line(&text()),
+        }
+    }
+
+    fn said(&self, value: &impl Serialize) -> anyhow::Result<serde_json::Value> {
+        let mut value = serde_json::to_value(value)?;
+        if let Some(fields) = value.as_object_mut().filter(|_| self.dry_run) {
+            fields.insert("dryRun".to_owned(), true.into());
+        }
+        Ok(value)
+    }
+
+    /// Says what was done, or would be: `value` for programs, with whether it would only, else the sentence for people.
     ///
     /// # Errors
     /// When standard output is closed.
     pub fn say(&self, value: &impl Serialize, sentence: &str) -> anyhow::Result<()> {
         match self.json {
-            true => line(&serde_json::to_string(value)?),
+            true => line(&self.said(value)?.to_string()),
             false if self.dry_run => line(&format!("{sentence} (dry run: nothing was changed)")),
             false => line(sentence),
         }
@@ -141,7 +177,7 @@ impl Operator {
 
 /// A line of standard output.
 fn line(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}").context("Standard output cannot be written to")
+    writeln!(std::io::stdout().lock(), "{text}").context(UNWRITTEN)
 }
 
 /// The account on this machine.

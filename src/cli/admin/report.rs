@@ -117,6 +117,9 @@ async fn list(args: List, operator: &Operator) -> anyhow::Result<()> {
         Which::Acted => Some(State::Acted),
         Which::All => None,
     };
+    if let Some(user) = args.against {
+        super::user::find(operator, user).await?;
+    }
     let found = operator.store().await?.reports(state, args.against, args.limit).await?;
     let value: Vec<_> = found.iter().map(described).collect();
     operator.answer(&value, || {
@@ -190,7 +193,11 @@ async fn find(id: Uuid, operator: &Operator) -> anyhow::Result<Case> {
 async fn find_open(id: Uuid, operator: &Operator) -> anyhow::Result<Report> {
     let report = find(id, operator).await?.report;
     if report.state != State::Open {
-        bail!("The report {id} is {} already; nothing was changed.", report.state.as_str());
+        let how = match report.state {
+            State::Open | State::Dismissed => "dismissed",
+            State::Acted => "dealt with",
+        };
+        bail!("The report {id} is {how} already; nothing was changed.");
     }
     Ok(report)
 }

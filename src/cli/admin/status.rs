@@ -16,6 +16,7 @@ use super::Operator;
 use crate::bus::control::{self, Patience};
 use crate::bus::dead_letter::operators;
 use crate::bus::{self, health};
+use crate::cli::sentence;
 use crate::store::admin::overview::Overview;
 use crate::wire::control::{ProcessStatus, STATUS};
 use crate::wire::subjects::{CHAT_STREAM, DEAD_STREAM, INGEST_STREAM};
@@ -113,11 +114,11 @@ async fn look(operator: &Operator) -> Status {
     let (processes, nats) = match from_nats {
         Ok((processes, nats)) => (processes, Some(nats)),
         Err(error) => {
-            problems.push(format!("{error:#}"));
+            problems.push(sentence(&error));
             (Vec::new(), None)
         }
     };
-    let overview = overview.map_err(|error| problems.push(format!("{error:#}"))).ok();
+    let overview = overview.map_err(|error| problems.push(sentence(&error))).ok();
     if let Some(nats) = &nats {
         look_at_processes(&processes, operator, &mut problems);
         look_at_nats(nats, &mut problems);
@@ -161,6 +162,8 @@ async fn nats(client: &bus::Client) -> anyhow::Result<Nats> {
     }
     let account = health::account(client).await?;
     let limit = account.as_ref().and_then(|account| u64::try_from(account.limits.max_storage).ok());
+    let has_letters = streams.iter().any(|stream| stream.name == DEAD_STREAM);
+    let dead_letters = if has_letters { operators::counts(client).await? } else { BTreeMap::new() };
     Ok(Nats {
         server: server.name,
         version: server.version,
@@ -168,7 +171,7 @@ async fn nats(client: &bus::Client) -> anyhow::Result<Nats> {
         consumers,
         stored: account.map_or(0, |account| account.storage),
         limit: limit.filter(|limit| *limit > 0),
-        dead_letters: operators::counts(client).await?,
+        dead_letters,
     })
 }
 
@@ -199,7 +202,7 @@ fn look_at_processes(processes: &[ProcessStatus], operator: &Operator, problems:
     }
     for process in processes.iter().filter(|process| !process.not_ready.is_empty()) {
         let reasons = process.not_ready.join("; ");
-        problems.push(format!("{} ({}) is not ready: {reasons}", process.host, process.pid));
+        problems.push(format!("{}:{} is not ready: {reasons}", process.host, process.pid));
     }
 }
 

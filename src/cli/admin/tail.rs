@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Operator;
-use super::conversation::context;
+use super::conversation::{context, find};
 use super::table::plain;
 use crate::bus::watch::{Seen, Watch};
+use crate::cli::UNWRITTEN;
 use crate::domain::conversation::ContextType;
 use crate::domain::ids::ConversationId;
 use crate::store::admin::conversations::Filter;
@@ -80,6 +81,10 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
 
 async fn wanted(args: &Args, operator: &Operator) -> anyhow::Result<Wanted> {
     let (user, context) = (args.user, args.context);
+    // Of what is not there nothing would ever come.
+    if let Some(conversation) = args.conversation {
+        find(&operator.store().await?, conversation).await?;
+    }
     let conversations = if user.is_some() || context.is_some() {
         if let Some(user) = user {
             super::user::find(operator, user).await?;
@@ -133,9 +138,7 @@ fn print(operator: &Operator, seen: &Seen, data: Value) -> anyhow::Result<()> {
         false => readable(now, seen, &data),
     };
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")
-        .and_then(|()| out.flush())
-        .context("Standard output cannot be written to")
+    writeln!(out, "{text}").and_then(|()| out.flush()).context(UNWRITTEN)
 }
 
 fn readable(now: Timestamp, seen: &Seen, data: &Value) -> String {

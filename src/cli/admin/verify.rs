@@ -166,7 +166,7 @@ fn conversations(findings: &[Finding]) -> usize {
 }
 
 fn show(operator: &Operator, report: &Report, repaired: Option<&Repaired>) -> anyhow::Result<()> {
-    operator.answer(&document(report, repaired), || {
+    operator.answer_text(&document(report, repaired), || {
         let mut table = table(&["what", "conversation", "sequence", "id", "detail"]);
         let shown = repaired.map_or(&report.findings, |repaired| &repaired.left);
         for finding in shown.iter().take(SHOWN) {
@@ -182,12 +182,10 @@ fn show(operator: &Operator, report: &Report, repaired: Option<&Repaired>) -> an
         if shown.len() > SHOWN {
             table.add_row([format!("and {} more", shown.len() - SHOWN)]);
         }
-        table
-    })?;
-    if !operator.json {
-        println!("{}", sentence(report, repaired));
-    }
-    Ok(())
+        let said = sentence(report, repaired);
+        // Nothing was found, or nothing is left: a table without rows says less than the sentence.
+        if shown.is_empty() { said } else { format!("{table}\n{said}") }
+    })
 }
 
 fn sentence(report: &Report, repaired: Option<&Repaired>) -> String {

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::process::Process;
 use super::rest::Base;
-use crate::cli::data_folder;
+use crate::cli::data_folder::{self, RunFile};
 
 /// How long `messaging dev` may take from nothing to its first request: making a Postgres cluster
 /// takes seconds on a slow disk.
@@ -64,14 +63,11 @@ impl Door {
     }
 
     /// That of a service which every data folder has a user for.
-    fn of(data: &Path, url: &str) -> anyhow::Result<Self> {
+    fn of(data: &Path, run: &RunFile) -> anyhow::Result<Self> {
         let user = "events".to_owned();
-        let password = data_folder::read_secret(&data.join("nats-users"), &user)
+        let password = data_folder::read_secret(&data.join(data_folder::NATS_USERS), &user)
             .with_context(|| format!("{} knows no service {user}", data.display()))?;
-        // The address alone: the user in front of it is that of `messaging dev`.
-        let address = url.rsplit_once('@').map_or(url, |(_, address)| address);
-        let address = address.trim_start_matches("nats://");
-        Ok(Self { url: format!("nats://{address}"), user, password })
+        Ok(Self { url: run.nats_address(), user, password })
     }
 }
 
@@ -82,33 +78,14 @@ struct Own {
     data: PathBuf,
 }
 
-/// `run.json` in the data folder of `messaging dev`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RunFile {
-    pid: u32,
-    url: String,
-    nats_url: String,
-    nats_pid: u32,
-    postgres_pid: u32,
-}
-
-impl RunFile {
-    fn read(data: &Path) -> anyhow::Result<Self> {
-        let path = data.join("run.json");
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("no `messaging dev` runs on {}", data.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("{} is broken", path.display()))
-    }
-
-    fn processes(&self) -> Vec<Process> {
-        let process = |name: &str, pid, tree| Process { name: name.to_owned(), pid, tree };
-        vec![
-            process("service", self.pid, false),
-            process("nats", self.nats_pid, false),
-            process("postgres", self.postgres_pid, true),
-        ]
-    }
+/// The processes of a running `messaging dev`, the service first.
+fn processes(run: &RunFile) -> Vec<Process> {
+    let process = |name: &str, pid, tree| Process { name: name.to_owned(), pid, tree };
+    vec![
+        process("service", run.pid, false),
+        process("nats", run.nats_pid, false),
+        process("postgres", run.postgres_pid, true),
+    ]
 }
 
 impl Target {
@@ -120,8 +97,8 @@ impl Target {
     /// The `messaging dev` that runs on a data folder.
     pub fn running(data: &Path, secret: String) -> anyhow::Result<Self> {
         let run = RunFile::read(data)?;
-        let (base, processes) = (run.url.parse()?, run.processes());
-        let nats = Door::of(data, &run.nats_url).ok();
+        let (base, processes) = (run.url.parse()?, processes(&run));
+        let nats = Door::of(data, &run).ok();
         Ok(Self { base, secret, processes, nats, own: None })
     }
 
@@ -134,8 +111,8 @@ impl Target {
         match start_in(&data, &secret, settings).await {
             Ok(own) => {
                 let run = RunFile::read(&data.join(DATA))?;
-                let (base, processes) = (run.url.parse()?, run.processes());
-                let nats = Some(Door::of(&data.join(DATA), &run.nats_url)?);
+                let (base, processes) = (run.url.parse()?, processes(&run));
+                let nats = Some(Door::of(&data.join(DATA), &run)?);
                 Ok(Self { base, secret, processes, nats, own: Some(own) })
             }
             Err(error) => {

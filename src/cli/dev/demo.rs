@@ -38,6 +38,9 @@ In a second terminal, after pasting the two lines above, Ada opens a conversatio
 Over WebSocket, Bayo listens and answers (each line you type is sent):
   {program} chat --url http://{address} --token $BAYO --conversation $CHAT
 
+As the operator, how everything is:
+  {program} admin --data {data} status
+
 A token for anyone else:
   {program} token --data {data} --user 00000000-0000-4000-8000-00000000000a --name Chi
 

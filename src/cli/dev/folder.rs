@@ -5,6 +5,7 @@
 //! .data/lock            held while `messaging dev` runs
 //! .data/jwt-secret  nats-users/        made on first use
 //! .data/run.json        addresses and process ids, while it runs
+//! .data/google.json     what the stand-in for Google is asked with, while it runs
 //! .data/nats/  postgres/  logs/  media/  spool/
 //! ```
 
@@ -13,10 +14,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::cli::data_folder::{self, RunFile, write_private};
 use anyhow::{Context as _, bail};
-use serde::Serialize;
-
-use crate::cli::data_folder::write_private;
 
 const FORMAT: &str = "mecabal-messaging data folder, version 1\n";
 
@@ -26,18 +25,6 @@ pub struct Folder {
     path: PathBuf,
     /// Released by the kernel, however this process ends.
     _lock: File,
-}
-
-/// What other programs need to find a running `messaging dev`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RunFile {
-    pub pid: u32,
-    pub url: String,
-    pub nats_url: String,
-    pub nats_pid: u32,
-    pub postgres_pid: u32,
-    pub postgres_url: String,
 }
 
 impl Folder {
@@ -71,7 +58,8 @@ impl Folder {
                 return Err(error).with_context(|| cannot_write(&path));
             }
         }
-        write_private(&path.join("format"), FORMAT).with_context(|| cannot_write(&path))?;
+        write_private(&path.join(data_folder::FORMAT), FORMAT)
+            .with_context(|| cannot_write(&path))?;
         let folder = Self { path, _lock: lock };
         folder.make("logs")?;
         folder.remove_run_file();
@@ -105,22 +93,24 @@ impl Folder {
 
     /// Best effort: a stale one names a process that is gone.
     pub fn remove_run_file(&self) {
-        match std::fs::remove_file(self.run_file()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, "run.json cannot be removed");
+        for file in [self.run_file(), self.path.join(data_folder::GOOGLE)] {
+            match std::fs::remove_file(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, file = %file.display(), "it cannot be removed");
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
 
     fn run_file(&self) -> PathBuf {
-        self.path.join("run.json")
+        self.path.join(data_folder::RUN)
     }
 }
 
 /// Refuses a folder that holds something else: what is ours says so, and a new one is empty.
 fn recognise(path: &Path) -> anyhow::Result<()> {
-    match std::fs::read_to_string(path.join("format")) {
+    match std::fs::read_to_string(path.join(data_folder::FORMAT)) {
         Ok(text) if text == FORMAT => return Ok(()),
         Ok(_) => bail!(
             "The data folder {} was made by another version; choose another with --data.",

@@ -52,7 +52,7 @@ pub async fn start(
     slot: &mut Option<Child>,
 ) -> anyhow::Result<Nats> {
     let store = folder.make("nats")?;
-    let passwords = passwords(&folder.make("nats-users")?)
+    let passwords = passwords(&folder.make(data_folder::NATS_USERS)?)
         .context("The folder's NATS passwords cannot be kept")?;
     let config = write_configuration(folder, &store)
         .context("The configuration of nats-server cannot be written")?;

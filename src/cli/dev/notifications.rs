@@ -10,6 +10,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::folder::Folder;
+use crate::cli::data_folder;
 use crate::cli::fake_google::{self, Fake, PROJECT, Received};
 use crate::cli::settings;
 use crate::config::{Config, Secret};
@@ -22,12 +24,14 @@ const WAITING: usize = 1000;
 /// Messages that the stand-in keeps: nobody asks for them here.
 const KEPT: usize = 0;
 
-/// Unless a real Google is configured, starts one and points the configuration at it.
+/// Unless a real Google is configured, starts one, points the configuration at it, and leaves in the folder what other
+/// commands ask it with.
 ///
 /// # Errors
 /// When it cannot be started.
 pub async fn stand_in(
     config: &mut Config,
+    folder: &Folder,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<Option<Arc<Fake>>> {
     if config.push.is_on() {
@@ -35,6 +39,9 @@ pub async fn stand_in(
     }
     let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     let running = fake_google::start(listen, KEPT, lifecycle).await?;
+    let account = running.fake.account.file(&running.url);
+    data_folder::write_private(&folder.path().join(data_folder::GOOGLE), &account)
+        .context("The account of the stand-in for Google cannot be kept")?;
     config.push.credentials_file = PathBuf::new();
     config.push.project_id = PROJECT.to_owned();
     config.push.client_email = fake_google::EMAIL.to_owned();

@@ -8,6 +8,7 @@ use super::Base;
 use crate::bus;
 use crate::bus::control::{Call, Calls};
 use crate::cli::roles::Roles;
+use crate::cli::settings;
 use crate::telemetry::metrics::Protocol;
 use crate::telemetry::{Metrics, listener};
 use crate::wire::control::{ProcessStatus, STATUS};
@@ -26,7 +27,7 @@ pub async fn start(base: &Base<'_>, roles: &Roles, ready: listener::Check) -> an
     let client = bus::connect::connect(base.nats, "control").await?;
     let mut calls = Calls::listen(&client).await?;
     let process = Process {
-        host: host(),
+        host: settings::host(),
         roles: roles.names(),
         started_at: Timestamp::now(),
         metrics: base.metrics.clone(),
@@ -72,11 +73,4 @@ impl Process {
             Err(cause) => tracing::error!(%cause, "an answer cannot be written"),
         }
     }
-}
-
-/// The name of the machine, or of the container.
-pub(super) fn host() -> String {
-    let named = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let named = named.or_else(|| std::env::var("HOSTNAME").ok());
-    named.map(|name| name.trim().to_owned()).unwrap_or_else(|| "unknown".to_owned())
 }

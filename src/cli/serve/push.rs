@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::Base;
-use super::control::host;
 use crate::bus;
 use crate::bus::log::Log;
 use crate::bus::presence::Bucket;
@@ -30,7 +29,7 @@ pub async fn start(base: &Base<'_>) -> anyhow::Result<Option<listener::Check>> {
         clock,
         settings: settings::push(base.config),
         metrics: base.metrics.clone(),
-        process: format!("{}:{}", host(), std::process::id()),
+        process: settings::process(),
     });
     let push = Arc::new(push);
     let soft = &base.lifecycle.soft;

@@ -44,10 +44,14 @@ const SQL: &str = "
            current_setting('max_connections')::bigint AS max_connections,
            (SELECT COALESCE(max(version), 0)::bigint FROM refinery_schema_history) AS schema,
            (SELECT COALESCE(max(last_seq), 0) FROM progress WHERE name = 'persist') AS persisted,
-           (SELECT GREATEST(reltuples, 0)::bigint FROM pg_class WHERE oid = 'users'::regclass) AS users,
-           (SELECT GREATEST(reltuples, 0)::bigint FROM pg_class WHERE oid = 'conversations'::regclass) AS conversations,
-           (SELECT GREATEST(reltuples, 0)::bigint FROM pg_class WHERE oid = 'messages'::regclass) AS messages,
-           (SELECT GREATEST(reltuples, 0)::bigint FROM pg_class WHERE oid = 'devices'::regclass) AS devices,
+           (SELECT GREATEST(reltuples, (SELECT count(*) FROM (SELECT FROM users LIMIT 1000) AS few))::bigint
+            FROM pg_class WHERE oid = 'users'::regclass) AS users,
+           (SELECT GREATEST(reltuples, (SELECT count(*) FROM (SELECT FROM conversations LIMIT 1000) AS few))::bigint
+            FROM pg_class WHERE oid = 'conversations'::regclass) AS conversations,
+           (SELECT GREATEST(reltuples, (SELECT count(*) FROM (SELECT FROM messages LIMIT 1000) AS few))::bigint
+            FROM pg_class WHERE oid = 'messages'::regclass) AS messages,
+           (SELECT GREATEST(reltuples, (SELECT count(*) FROM (SELECT FROM devices LIMIT 1000) AS few))::bigint
+            FROM pg_class WHERE oid = 'devices'::regclass) AS devices,
            out.announcements, out.announcements_age, jobs.push_jobs, jobs.push_late,
            (SELECT count(*) FROM scheduled_messages WHERE state IN ('waiting', 'sending')) AS scheduled,
            (SELECT count(*) FROM due_deletions) AS deletions,

@@ -187,6 +187,7 @@ fn run(folder: &std::path::Path) -> Process {
         "full_page_writes=off",
         "shared_buffers=64MB",
         "autovacuum_naptime=1h",
+        "track_commit_timestamp=on",
         "lc_messages=C",
     ] {
         command.arg("-c").arg(setting);

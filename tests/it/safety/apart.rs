@@ -106,7 +106,7 @@ async fn neither_learns_how_far_the_other_has_read_until_it_is_undone() {
 }
 
 /// A number of `/metrics`.
-async fn metric(world: &World, name: &str) -> u64 {
+pub async fn metric(world: &World, name: &str) -> u64 {
     let text = Rest::new(&world.node().url, None).get("//metrics").await.expect(200);
     let lines = text.as_str().expect("text").lines().map(str::to_owned);
     let found: Vec<String> = lines.filter(|line| line.starts_with(name)).collect();

@@ -4,6 +4,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::apart::metric;
 use super::{admin, done};
 use crate::harness::flow::{eventually, id_of, open_direct, send};
 use crate::harness::{User, World};
@@ -119,6 +120,23 @@ async fn a_reported_user_is_banned_and_a_note_and_a_dismissal_are_kept() {
     assert_eq!(done(&stage.world, &["report", "list"]).await, json!([]));
     let (success, _, complaint) = admin(&stage.world, &["report", "dismiss", &id]).await;
     assert!(!success && complaint.contains("dismissed already"), "{complaint}");
+}
+
+#[tokio::test]
+async fn whoever_watches_sees_how_many_reports_wait() {
+    let stage = Stage::start().await;
+    let counted = async |expected: u64| {
+        let open = async || {
+            let open = metric(&stage.world, "messaging_safety_reports_open").await;
+            (open == expected).then_some(())
+        };
+        eventually(&format!("{expected} reports wait"), open).await;
+    };
+    assert_eq!(metric(&stage.world, "messaging_safety_reports_open").await, 0);
+    let id = stage.report(&stage.ada, json!({"userId": stage.ben.id, "reason": "rude"})).await;
+    counted(1).await;
+    done(&stage.world, &["report", "dismiss", &id]).await;
+    counted(0).await;
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ pub async fn command(id: Uuid, operator: &Operator) -> anyhow::Result<ExitCode> 
     }
     // Before anything is changed: it is needed further down.
     let client = operator.nats().await?;
+    Log::open(&client).await?;
     if found.conversation.deleted_at.is_none() {
         let audit = operator.audit("conversation delete", id);
         if !store.admin_close(id, Timestamp::now(), &audit).await? {

@@ -11,6 +11,7 @@ use super::change::{at_once, most, some};
 use super::{Operator, event, find, refused};
 use crate::bus::control::{self, Patience};
 use crate::cli::admin::table::{maybe_time, plain, table, time};
+use crate::cli::sentence;
 use crate::domain::conversation::{Conversation, Participant, Role};
 use crate::domain::ids::UserId;
 use crate::store::Store;
@@ -202,7 +203,7 @@ async fn show(id: Uuid, whose: &[UserId], operator: &Operator) -> Option<u32> {
             Some(shown.map(|shown| shown.connections).sum())
         }
         Err(cause) => {
-            eprintln!("NATS: {cause:#}");
+            eprintln!("NATS: {}", sentence(&cause));
             None
         }
     }

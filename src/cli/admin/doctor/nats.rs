@@ -1,13 +1,16 @@
 //! NATS.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::postgres::skew;
 use super::{Findings, Level};
+use crate::bus::refusals::Refusals;
 use crate::bus::topology::{self, Standing};
-use crate::bus::{self, Client, health};
+use crate::bus::{Client, health};
 use crate::cli::admin::Operator;
-use crate::cli::settings;
+use crate::cli::sentence;
 use crate::persister;
 use crate::store::diagnosis::Service;
 use crate::wire::subjects;
@@ -23,15 +26,19 @@ const LAG: u64 = 150_000;
 const FULL: u64 = 80;
 
 /// Looks at it.
-pub async fn look(operator: &Operator, database: Option<&Service>, findings: &mut Findings) {
-    let settings = settings::nats(&operator.config.nats);
-    let client = match bus::connect::connect(&settings, "doctor").await {
-        Ok(client) => client,
+pub async fn look(
+    operator: &Operator,
+    connected: anyhow::Result<(Client, Arc<Refusals>)>,
+    database: Option<&Service>,
+    findings: &mut Findings,
+) {
+    let (client, refusals) = match connected {
+        Ok(connected) => connected,
         Err(cause) => {
             findings.add(
                 AREA,
                 Level::Problem,
-                cause.to_string(),
+                sentence(&cause),
                 "Start it, or correct NATS_URL, NATS_USER and NATS_PASSWORD.",
             );
             return;
@@ -41,7 +48,7 @@ pub async fn look(operator: &Operator, database: Option<&Service>, findings: &mu
     account(&client, findings).await;
     streams(operator, &client, findings).await;
     log(operator, &client, database, findings).await;
-    if settings.refusals.is_refused() {
+    if refusals.is_refused() {
         findings.add(
             AREA,
             Level::Warning,

@@ -4,6 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Findings, Level};
 use crate::cli::admin::Operator;
+use crate::cli::sentence;
+use crate::store::Store;
 use crate::store::diagnosis::{Diagnosis, Service};
 use crate::store::migrate;
 
@@ -14,14 +16,18 @@ const GREAT_SKEW: SignedDuration = SignedDuration::from_secs(5);
 const AREA: &str = "postgres";
 
 /// Looks at it, and returns what the service has in it.
-pub async fn look(operator: &Operator, findings: &mut Findings) -> Option<Service> {
-    let store = match operator.store().await {
+pub async fn look(
+    operator: &Operator,
+    connected: anyhow::Result<Store>,
+    findings: &mut Findings,
+) -> Option<Service> {
+    let store = match connected {
         Ok(store) => store,
         Err(cause) => {
             findings.add(
                 AREA,
                 Level::Problem,
-                format!("{cause:#}"),
+                sentence(&cause),
                 "Start it, or correct POSTGRES_URL (or POSTGRES_HOST and the others) and its password.",
             );
             return None;

@@ -37,7 +37,7 @@ fn processes(processes: &[ProcessStatus]) -> Table {
             state.push_str(", persists");
         }
         table.add_row([
-            format!("{} ({})", plain(&process.host, 40), process.pid),
+            format!("{}:{}", plain(&process.host, 40), process.pid),
             plain(&process.roles.join(" "), 60),
             plain(&process.version, 20),
             up(&process.started_at),

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::bus::log::Log;
 use crate::bus::{dead_letter, direct, presence, reads};
 use crate::cli::admin::Operator;
-use crate::cli::admin::table::{maybe_time, table, time};
+use crate::cli::admin::table::{table, time};
 use crate::cli::settings;
 use crate::domain::clock::SystemClock;
 use crate::domain::ids::UserId;
@@ -162,30 +162,38 @@ pub async fn verify_erased(args: EraseArgs, operator: &Operator) -> anyhow::Resu
         .iter()
         .map(|f| json!({ "place": f.place, "traces": f.traces, "note": f.note }))
         .collect();
+    let verdict = verdict(erasure.as_ref(), left);
     let value = json!({
         "user": user, "erased": is_clean, "traces": left, "erasure": erasure.as_ref().map(state), "places": places,
+        "verdict": verdict,
     });
-    operator.answer(&value, || {
+    operator.answer_text(&value, || {
         let mut table = table(&["place", "found", ""]);
         for finding in &findings {
             let traces = finding.traces.map_or("stays".to_owned(), |traces| traces.to_string());
             table.add_row([finding.place.as_str(), &traces, finding.note]);
         }
-        table
+        format!("{table}\n{verdict}")
     })?;
-    if is_clean {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let why = match &erasure {
-        None => "nobody has asked for the erasure of this user".to_owned(),
-        Some(erasure) if !is_done => format!("the erasure is under way, at {:?}", erasure.stage),
-        Some(erasure) => format!(
-            "{left} traces were found although the erasure ended at {}; after signing in anew they are new ones",
-            maybe_time(erasure.finished_at)
-        ),
+    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A sentence for people.
+fn verdict(erasure: Option<&Erasure>, left: u64) -> String {
+    let Some(erasure) = erasure else {
+        return "Not erased: nobody has asked for the erasure of this user.".to_owned();
     };
-    eprintln!("Not erased: {why}.");
-    Ok(ExitCode::FAILURE)
+    match (erasure.finished_at, left) {
+        (None, _) => {
+            format!("Not erased: the erasure is under way, at {}.", erasure.stage.as_str())
+        }
+        (Some(at), 0) => format!("Erased: nothing is left since {} UTC.", time(at)),
+        (Some(at), _) => format!(
+            "Not erased: {left} traces were found although the erasure ended at {} UTC; after signing in anew they are \
+             new ones.",
+            time(at)
+        ),
+    }
 }
 
 async fn in_tables(store: &Store, user: UserId) -> anyhow::Result<Vec<Finding>> {

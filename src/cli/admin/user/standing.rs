@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 use crate::bus::control::{self, Patience};
 use crate::cli::admin::Operator;
+use crate::cli::admin::table::time;
+use crate::cli::sentence;
 use crate::domain::standing::Standing;
 use crate::wire::control::{Closed, DISCONNECT, OfUser, STANDING};
 
@@ -121,15 +123,19 @@ pub async fn apply(
         "before": was.as_str(),
         "closedConnections": closed,
     });
-    let until = until.map(|at| format!(" until {at}")).unwrap_or_default();
-    let state = decided.as_str();
-    let sentence = format!("{user} is {state}{until} (was {}). {}", was.as_str(), told(closed));
+    let until = decided.until().map(|at| format!(" until {} UTC", time(at))).unwrap_or_default();
+    let (state, was) = (decided.as_str(), was.as_str());
+    let sentence = match (operator.dry_run, decided) {
+        (true, _) => format!("{user}, who is {was}, would be {state}{until}"),
+        (false, Standing::Active) => format!("{user} is {state} (was {was})."),
+        (false, _) => format!("{user} is {state}{until} (was {was}). {}", told(closed)),
+    };
     operator.say(&value, &sentence)
 }
 
 /// Closes the connections of a user, who may come back.
 pub async fn disconnect(args: One, operator: &Operator) -> anyhow::Result<ExitCode> {
-    let user = args.user;
+    let user = super::find(operator, args.user).await?.user.id;
     let store = operator.store().await?;
     let closed = if operator.dry_run {
         Some(0)
@@ -162,7 +168,7 @@ async fn tell(operator: &Operator, verb: &str, payload: Bytes) -> Option<u32> {
     let answers = match asked.await {
         Ok(answers) => answers,
         Err(cause) => {
-            eprintln!("NATS: {cause:#}");
+            eprintln!("NATS: {}", sentence(&cause));
             return None;
         }
     };
