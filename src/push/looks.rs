@@ -67,7 +67,7 @@ impl Push {
             let pass = Pass { places: &new, reachable: &reachable, second: false, knows };
             let alerts = self.candidates(leader, &pass, now).await?;
             let deciding = leader.deciding().await?;
-            let mut jobs = deciding.alert(&alerts, now).await?;
+            let mut jobs = deciding.alert(&alerts, turn.window.passed(), now).await?;
             if !changes.is_empty() {
                 jobs += deciding.changed(&changes, now).await?;
             }
@@ -124,7 +124,7 @@ impl Push {
             let alerts = self.candidates(leader, &pass, now).await?;
             if !alerts.is_empty() {
                 let deciding = leader.deciding().await?;
-                let jobs = deciding.alert(&alerts, now).await?;
+                let jobs = deciding.alert(&alerts, turn.window.passed(), now).await?;
                 deciding.commit(NAME, turn.decided).await?;
                 self.planned(jobs);
             }
@@ -150,7 +150,7 @@ impl Push {
         let alerts = self.candidates(leader, &pass, now).await?;
         if !alerts.is_empty() {
             let deciding = leader.deciding().await?;
-            let jobs = deciding.alert(&alerts, now).await?;
+            let jobs = deciding.alert(&alerts, turn.window.passed(), now).await?;
             deciding.commit(GRACE, through).await?;
             self.planned(jobs);
         }

@@ -82,14 +82,16 @@ WHERE EXISTS (SELECT FROM devices)
       SELECT FROM conversation_participants p JOIN devices d ON d.user_id = p.user_id
       WHERE p.conversation_id = c.id))";
 
-/// Everybody with a device but the sender, and what speaks against an alert. What was deleted or has vanished has no rows,
-/// nor has what is in the log twice and in the table once. Whoever joined when is told as for receipts.
-pub(in crate::store) const CANDIDATES: &str = concat!(
-    "
-SELECT i.conversation_id, i.seq, p.user_id,
-       CASE WHEN p.last_read_seq >= m.seq THEN 'read'
+/// What speaks against alerting the participant `p` of the message `m` at the time `$now`. Whoever joined when is told as
+/// for receipts.
+macro_rules! verdict {
+    ($now:literal) => {
+        concat!(
+            "CASE WHEN p.last_read_seq >= m.seq THEN 'read'
             WHEN p.delivered_seq >= m.seq THEN 'delivered'
-            WHEN p.is_muted AND (p.muted_until IS NULL OR p.muted_until > $3)
+            WHEN p.is_muted AND (p.muted_until IS NULL OR p.muted_until > ",
+            $now,
+            ")
                  AND NOT (p.user_id = ANY(m.mentions) AND COALESCE(
                      (SELECT n.mentions_pierce_mute FROM notification_settings n WHERE n.user_id = p.user_id), false))
             THEN 'muted'
@@ -98,10 +100,21 @@ SELECT i.conversation_id, i.seq, p.user_id,
                             OR (b.blocker_id = m.sender_id AND b.blocked_id = p.user_id))
             THEN 'blocked'
             WHEN ",
-    is_barred!("p.user_id", "$3"),
-    " THEN 'barred'
+            is_barred!("p.user_id", $now),
+            " THEN 'barred'
             WHEN NOT (p.joined_seq BETWEEN 1 AND m.seq OR p.joined_at <= m.created_at) THEN 'joined_later'
-            ELSE 'alert' END AS verdict
+            ELSE 'alert' END"
+        )
+    };
+}
+
+/// Everybody with a device but the sender, and what speaks against an alert. What was deleted or has vanished has no rows,
+/// nor has what is in the log twice and in the table once.
+pub(in crate::store) const CANDIDATES: &str = concat!(
+    "
+SELECT i.conversation_id, i.seq, p.user_id, ",
+    verdict!("$3"),
+    " AS verdict
 FROM UNNEST($1::uuid[], $2::bigint[]) AS i(conversation_id, seq)
 JOIN messages m ON m.conversation_id = i.conversation_id AND m.seq = i.seq
 JOIN conversation_participants p ON p.conversation_id = i.conversation_id
@@ -122,6 +135,39 @@ WHERE NOT EXISTS (
     WHERE s.conversation_id = i.conversation_id AND s.user_id = i.user_id AND s.device_id = d.id
       AND s.done_seq >= i.seq)
 ON CONFLICT DO NOTHING";
+
+/// Whoever is alerted of a message is alerted of what is older in the conversation, behind `$5`, and waits for its second look:
+/// else the newer one would take the slot, and the older one would never ring. Mostly nothing waits there, and that costs one
+/// step into the index of messages for each alert, 8 µs beside the 40 of the job itself. The subqueries keep the planner from
+/// reading all messages of a conversation.
+const OLDER: &str = concat!(
+    "
+WITH waits AS MATERIALIZED (
+    SELECT i.conversation_id, i.user_id, i.seq
+    FROM (SELECT a.conversation_id, a.user_id, max(a.seq) AS seq
+          FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[]) AS a(conversation_id, user_id, seq)
+          GROUP BY a.conversation_id, a.user_id) AS i
+    CROSS JOIN LATERAL (
+        SELECT FROM messages o
+        WHERE o.conversation_id = i.conversation_id AND o.seq > $5 AND o.seq < i.seq LIMIT 1) AS older
+)
+INSERT INTO push_jobs (conversation_id, user_id, device_id, seq, kind, due_at)
+SELECT i.conversation_id, i.user_id, d.id, m.seq, 'alert', $4::timestamptz
+FROM waits i
+JOIN conversation_participants p ON p.conversation_id = i.conversation_id AND p.user_id = i.user_id
+JOIN devices d ON d.user_id = i.user_id
+LEFT JOIN push_slots s
+  ON s.conversation_id = i.conversation_id AND s.user_id = i.user_id AND s.device_id = d.id
+CROSS JOIN LATERAL (
+    SELECT * FROM messages o
+    WHERE o.conversation_id = i.conversation_id AND o.seq < i.seq
+      AND o.seq > GREATEST($5, s.done_seq, p.last_read_seq, p.delivered_seq) OFFSET 0) AS m
+WHERE m.deleted_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > $4)
+  AND m.sender_id <> i.user_id AND ",
+    verdict!("$4"),
+    " = 'alert'
+ON CONFLICT DO NOTHING"
+);
 
 /// Alerts of one statement: 400 KB of parameters, some 100 ms.
 const ALERTS: usize = 10_000;
@@ -196,13 +242,16 @@ pub struct Deciding<'a> {
 }
 
 impl Deciding<'_> {
-    /// Alerts people of messages, on each device that has not had the message or a newer one. Returns on how many.
+    /// Alerts people of messages, and of older ones of the same conversations behind `passed` that may still alert them, on
+    /// each device that has not had the message or a newer one. So nothing newer ever rings before what is older is decided,
+    /// whatever was known when that was looked at. Returns how many jobs there are more.
     ///
     /// # Errors
     /// As every statement.
     pub async fn alert(
         &self,
         alerts: &[(Place, UserId)],
+        passed: Seq,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let mut jobs = 0;
@@ -212,6 +261,9 @@ impl Deciding<'_> {
             let users: Vec<Uuid> = alerts.iter().map(|(_, user)| *user).collect();
             let seqs: Vec<i64> = alerts.iter().map(|(at, _)| signed(at.seq)).collect();
             jobs += execute(&self.tx, ALERT, &[&conversations, &users, &seqs, &now]).await?;
+            let params: [&(dyn ToSql + Sync); 5] =
+                [&conversations, &users, &seqs, &now, &signed(passed)];
+            jobs += execute(&self.tx, OLDER, &params).await?;
         }
         Ok(jobs)
     }

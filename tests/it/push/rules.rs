@@ -55,6 +55,54 @@ async fn whoever_has_received_it_is_left_alone_and_whoever_only_seems_connected_
 }
 
 #[tokio::test]
+async fn what_waited_for_a_connection_that_is_gone_rings_before_what_is_newer() {
+    let scene = Scene::start_with(&[LONG_GRACE]).await;
+    let rest = scene.rest(&scene.world.user("Ada"));
+    let (bayo, phone) = scene.somebody("Bayo").await;
+    let direct = flow::open_direct(&rest, &bayo).await;
+    let database = scene.world.database.client().await;
+    // Sends, waits for the first look and whatever follows from it at once, and says what the phone was shown until then.
+    let send = async |text: &str| {
+        let message = flow::send(&rest, direct, text).await;
+        let seq = i64::try_from(message["seq"].as_u64().expect("a number")).expect("small");
+        let sql = "SELECT (SELECT last_seq FROM progress WHERE name = 'push') >= $1
+                          AND NOT EXISTS (SELECT FROM push_jobs)";
+        eventually("it is looked at", async || {
+            let row = database.query_one(sql, &[&seq]).await.expect("a row");
+            row.get::<_, bool>(0).then_some(())
+        })
+        .await;
+        scene.received(&phone).await.iter().map(says).collect::<Vec<_>>()
+    };
+    eventually("who has no connection is alerted at once", async || {
+        (!send("probe").await.is_empty()).then_some(())
+    })
+    .await;
+    // Nobody reads this one, so nothing proves what is written to it.
+    let dead = scene.ws(&bayo).await;
+    let mut before = Vec::new();
+    eventually("who has one is not", async || {
+        before = send("one").await;
+        (!before.last().is_some_and(|shown| shown == "Ada: one")).then_some(())
+    })
+    .await;
+    send("two").await;
+    drop(dead);
+    let mut shown = Vec::new();
+    let mut sent = 2;
+    eventually("the connection is gone", async || {
+        sent += 1;
+        shown = send("three").await;
+        (shown.len() > before.len()).then_some(())
+    })
+    .await;
+    let mut expected = vec!["Ada: one", "Ada: two"];
+    expected.resize(sent, "Ada: three");
+    assert_eq!(shown[before.len()..], expected);
+    assert!(scene.received(&phone).await.iter().all(Pushed::rings));
+}
+
+#[tokio::test]
 async fn nobody_is_alerted_who_muted_blocked_left_came_later_or_wrote_it() {
     let scene = Scene::start().await;
     let (ada, adas) = scene.somebody("Ada").await;
