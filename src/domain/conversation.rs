@@ -158,6 +158,21 @@ pub struct Conversation {
     pub updated_at: Timestamp,
 }
 
+impl Conversation {
+    /// Without how far anybody has read and when they were last here: what everybody in it is told of a direct conversation of
+    /// two of whom one has blocked the other.
+    #[must_use]
+    pub fn without_positions(mut self) -> Self {
+        for participant in &mut self.participants {
+            participant.last_seen_at = None;
+            participant.last_read_message_id = None;
+            participant.last_read_seq = 0;
+            participant.delivered_seq = 0;
+        }
+        self
+    }
+}
+
 /// What one participant sees of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {

@@ -1,5 +1,7 @@
 //! Who wants to hear nothing of whom.
 
+use std::collections::BTreeSet;
+
 use deadpool_postgres::{GenericClient, Transaction};
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -96,6 +98,22 @@ async fn shared(
 ) -> Result<Vec<ConversationId>, StoreError> {
     let found = rows(client, SHARED, &[&one, &other, &direct_only, &limit]).await?;
     found.iter().map(|row| Ok(row.try_get("id")?)).collect()
+}
+
+/// Which of these are direct conversations of two people of whom one has blocked the other.
+pub(super) async fn severed(
+    client: &impl GenericClient,
+    conversations: &[ConversationId],
+) -> Result<BTreeSet<ConversationId>, StoreError> {
+    let sql = "SELECT DISTINCT a.conversation_id
+               FROM conversation_participants a
+               JOIN conversations c ON c.id = a.conversation_id AND c.type = 'direct'
+               JOIN blocks b ON b.blocker_id = a.user_id
+               JOIN conversation_participants o
+                 ON o.conversation_id = a.conversation_id AND o.user_id = b.blocked_id
+               WHERE a.conversation_id = ANY($1)";
+    let found = rows(client, sql, &[&conversations]).await?;
+    found.iter().map(|row| Ok(row.try_get("conversation_id")?)).collect()
 }
 
 /// Blocks somebody in a transaction that holds the lock of the pair.

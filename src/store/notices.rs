@@ -8,7 +8,9 @@ use crate::domain::ids::{ConversationId, UserId};
 
 use super::conversations::ChangeError;
 use super::outbox::{self, OutboxEvent};
-use super::{Store, StoreError, conversations, execute, participants, row, rows, signed, users};
+use super::{
+    Store, StoreError, blocks, conversations, execute, participants, row, rows, signed, users,
+};
 
 /// Somebody's notices from one service, to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +118,12 @@ impl Store {
                 .collect::<Result<_, StoreError>>()?;
             told.sort_unstable();
             let mut loaded = conversations::load(&tx, &told).await?;
-            for conversation in told.iter().filter_map(|id| loaded.remove(id)) {
+            // The log tells it to both of two, whoever has blocked whom.
+            let severed = blocks::severed(&tx, &told).await?;
+            for mut conversation in told.iter().filter_map(|id| loaded.remove(id)) {
+                if severed.contains(&conversation.id) {
+                    conversation = conversation.without_positions();
+                }
                 outbox::announce(&tx, conversation.id, &event(&conversation, told_by), now).await?;
             }
             let last = told.last().copied().filter(|_| signed(told.len() as u64) == limit);

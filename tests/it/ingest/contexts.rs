@@ -1,12 +1,11 @@
 //! What conversations are about, as its service describes it.
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Scene, ids, taken};
-use crate::harness::flow::UNPACED;
-use crate::harness::flow::id_of;
+use crate::harness::flow::{self, UNPACED, id_of};
 use crate::harness::{World, Ws};
 
 fn jazz(owner: Uuid) -> Value {
@@ -83,12 +82,45 @@ async fn conversations_follow_what_they_are_about_live_and_for_those_who_come_ba
 
     let conversation = scene.rest.get(&format!("/conversations/{about}")).await.expect(200);
     assert_eq!(conversation["context"]["title"], "Lagos Jazz Day");
-    crate::harness::flow::send(&scene.rest, about, "See you there").await;
+    flow::send(&scene.rest, about, "See you there").await;
     assert!(titles(&mut live).await.is_empty(), "each once");
     let node = scene.world.node();
     let mut back = Ws::connect_to(&node.url, &format!("?cursor={known}"), &scene.ada.token).await;
     let missed = titles(&mut back).await;
     assert_eq!(missed.last().map(String::as_str), Some("Lagos Jazz Day"));
+}
+
+#[tokio::test]
+async fn news_of_it_tell_nobody_how_far_somebody_has_read_whom_a_block_keeps_apart() {
+    let scene = Scene::start().await;
+    let event = Uuid::new_v4();
+    let rest = format!("event.{event}");
+    let path = format!("/conversations/event/{event}?organizerId={}", scene.ben.id);
+    let about = id_of(&scene.rest.get(&path).await.expect(200));
+    flow::send(&scene.rest, about, "Is it on?").await;
+    let of_ben = scene.world.node().rest(&scene.ben);
+    of_ben.post(&format!("/conversations/{about}/mark-read"), json!({})).await.expect(200);
+    let mut live = scene.world.node().ws(&scene.ada).await;
+    let mut positions = async |title: &str| {
+        scene.service.request("contexts", &rest, None, &json!({"title": title})).await;
+        let mut heard = live.event("conversationUpdated").await["data"].take();
+        while heard["change"] != "context" {
+            heard = live.event("conversationUpdated").await["data"].take();
+        }
+        let people = heard["conversation"]["participants"].as_array().expect("people").clone();
+        assert_eq!(people.len(), 2);
+        let of = |field: &str| people.iter().filter(|p| !is_nothing(&p[field])).count();
+        ["lastReadMessageId", "lastReadSeq", "deliveredSeq", "lastSeenAt"].map(of)
+    };
+    assert_eq!(positions("Jazz").await[..3], [2, 2, 2], "what everybody sees");
+    scene.rest.call(Method::PUT, &format!("/blocks/{}", scene.ben.id), None).await.expect(204);
+    assert_eq!(positions("Jazz Night").await, [0; 4]);
+    scene.rest.delete(&format!("/blocks/{}", scene.ben.id)).await.expect(204);
+    assert_eq!(positions("Jazz Day").await[..3], [2, 2, 2]);
+}
+
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || *value == json!(0)
 }
 
 #[tokio::test]
