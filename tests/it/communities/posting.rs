@@ -114,6 +114,36 @@ async fn two_messages_at_once_do_not_both_slip_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn at_once_on_two_nodes_one_message_each_passes_at_most_and_none_behind_that() {
+    let mut scene = Scene::start().await;
+    let second = scene.world.add_node(&[]).await;
+    let mut here = scene.world.node().ws(&scene.bayo).await;
+    let mut there = scene.world.nodes()[second].ws(&scene.bayo).await;
+    scene.set(json!({"slowModeSeconds": 3600})).await;
+    change(&mut here, "settings").await;
+    change(&mut there, "settings").await;
+    let mut asked = Vec::new();
+    for text in ["a", "b", "c"] {
+        let on_one = here.send("sendMessage", scene.message(text)).await;
+        asked.push((on_one, there.send("sendMessage", scene.message(text)).await));
+    }
+    let (mut on_one, mut on_other) = (0, 0);
+    for (one, other) in asked {
+        on_one += usize::from(here.reply(one).await.is_ok());
+        on_other += usize::from(there.reply(other).await.is_ok());
+    }
+    assert!(on_one <= 1 && on_other <= 1 && on_one + on_other >= 1, "{on_one} and {on_other}");
+    // As soon as a node has told its clients of a message, it knows of it.
+    for socket in [&mut here, &mut there] {
+        for _ in 0..on_one + on_other {
+            socket.event("newMessage").await;
+        }
+        let error = socket.request("sendMessage", scene.message("d")).await.expect_err("slow");
+        assert_eq!(error["code"], "rate_limited");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_are_the_admins_to_change_and_checked() {
     let scene = Scene::start().await;
     let path = scene.path("");
