@@ -23,6 +23,13 @@ const CHUNK: usize = 128 << 10;
 /// The longest silence: before the first chunk the server looks through the stream and compresses it.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// The longest that a server may take to write a chunk to its disk and say so. One that is lost says nothing.
+const RECEIPT: Duration = Duration::from_secs(5);
+/// What a second copies of a restored stream to the servers that replicate it, at the least: a tenth of a slow network.
+const COPIED_A_SECOND: u64 = 10 << 20;
+/// Between two looks whether they have it.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// A stream as it was, but for its messages.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -112,7 +119,8 @@ pub async fn restore(
     loop {
         let count = from.read(&mut chunk).await.map_err(BusError::unavailable)?;
         let bytes = bytes::Bytes::copy_from_slice(&chunk[..count]);
-        let answer = request(client, begun.deliver_subject.clone(), bytes).await?;
+        let patience = if count == 0 { SILENCE } else { RECEIPT };
+        let answer = request(client, begun.deliver_subject.clone(), bytes, patience).await?;
         if count == 0 {
             // The answer to the end is that of a stream that was created.
             return parse::<Value>(stream, &answer.payload).map(|_| ());
@@ -121,6 +129,35 @@ pub async fn restore(
             parse::<Value>(stream, &answer.payload)?;
         }
     }
+}
+
+/// Waits until most of the servers that replicate a restored stream have all of it: until then the loss of the one that
+/// received it would be the loss of the stream.
+///
+/// # Errors
+/// [`BusError::Refused`], [`BusError::Unavailable`] when that takes too long.
+pub async fn settled(client: &Client, stream: &str, snapshot: &Snapshot) -> Result<(), BusError> {
+    let bytes = snapshot.state["bytes"].as_u64().unwrap_or(0);
+    let patience = SILENCE + Duration::from_secs(bytes / COPIED_A_SECOND);
+    let context = jetstream::new(client.clone());
+    let there = async {
+        // While a leader is being chosen nobody answers.
+        while !matches!(context.get_stream(stream).await, Ok(found) if is_there(found.cached_info(), snapshot))
+        {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(patience, there).await.map_err(|_| {
+        BusError::unavailable(format!("most servers do not have all of the stream {stream}"))
+    })
+}
+
+fn is_there(info: &jetstream::stream::Info, snapshot: &Snapshot) -> bool {
+    let replicas = info.cluster.iter().flat_map(|cluster| &cluster.replicas);
+    let following =
+        replicas.filter(|peer| peer.current && !peer.offline && peer.lag.unwrap_or(0) == 0);
+    let have = 1 + following.count();
+    info.state.last_sequence >= snapshot.last_seq() && 2 * have > info.config.num_replicas
 }
 
 /// Deletes a stream; one that is not there is no failure.
@@ -166,7 +203,8 @@ async fn ask<T: DeserializeOwned>(
     body: &impl Serialize,
 ) -> Result<T, BusError> {
     let body = serde_json::to_vec(body).map_err(BusError::refused)?;
-    let answer = request(client, format!("$JS.API.STREAM.{verb}.{stream}"), body.into()).await?;
+    let subject = format!("$JS.API.STREAM.{verb}.{stream}");
+    let answer = request(client, subject, body.into(), SILENCE).await?;
     parse(stream, &answer.payload)
 }
 
@@ -174,8 +212,9 @@ async fn request(
     client: &Client,
     subject: String,
     body: bytes::Bytes,
+    patience: Duration,
 ) -> Result<async_nats::Message, BusError> {
-    let request = async_nats::Request::new().payload(body).timeout(Some(SILENCE));
+    let request = async_nats::Request::new().payload(body).timeout(Some(patience));
     client.send_request(subject, request).await.map_err(BusError::unavailable)
 }
 

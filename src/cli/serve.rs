@@ -92,13 +92,15 @@ pub async fn start(
     metrics: Arc<Metrics>,
     roles: Roles,
 ) -> anyhow::Result<Listening> {
+    let store = Store::connect(&settings::store(&config.postgres), Arc::new(SystemClock))
+        .await
+        .context("Postgres cannot be reached")?;
+    // Before anything is made there: what is half restored would pass for the whole.
+    store.is_whole().await?;
     if config.postgres.migrate_at_start {
         let applied = migrate::run(&config.postgres).await?;
         tracing::info!(applied = applied.len(), "schema is up to date");
     }
-    let store = Store::connect(&settings::store(&config.postgres), Arc::new(SystemClock))
-        .await
-        .context("Postgres cannot be reached")?;
     if config.nats.apply_topology {
         super::topology::apply(&config.nats, &store).await?;
     }

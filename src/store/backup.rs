@@ -27,7 +27,7 @@ pub struct Cut {
 /// What a database has in it before something is restored into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Occupancy {
-    /// Conversations, or a place in a log.
+    /// Conversations, a place in a log, or part of a backup.
     pub has_data: bool,
     /// A persister or a decider of notifications works on it.
     pub is_in_use: bool,
@@ -73,6 +73,7 @@ impl Store {
         let sql = "
             SELECT to_regclass('public.conversations') IS NOT NULL AS has_tables,
                 current_setting('server_version_num')::int / 10000 AS server,
+                to_regnamespace('messaging_unfinished_restore') IS NOT NULL AS is_partial,
                 EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
                     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS in_use";
         let row = row(&client, sql, &[]).await?.ok_or_else(|| StoreError::bug("no row"))?;
@@ -86,20 +87,41 @@ impl Store {
                 found.first().map_or(Ok(false), |row| row.try_get("has_data"))?
             }
         };
+        let has_data = has_data || row.try_get("is_partial")?;
         Ok(Occupancy { has_data, is_in_use: row.try_get("in_use")?, server: major(&row)? })
     }
 
-    /// Empties the database: whatever is in its schema goes.
+    /// Empties the database: whatever is in its schema goes. Until [`Self::adopt`] it says that it is not complete.
     ///
     /// # Errors
     /// As every statement; nothing is gone then.
     pub async fn empty(&self) -> Result<(), StoreError> {
         let client = self.unhurried().await?;
-        let sql = "BEGIN; DROP SCHEMA public CASCADE; CREATE SCHEMA public; COMMIT";
+        // A schema is what stays when the other one goes, and is no part of what is dumped from or restored into that.
+        let sql = "BEGIN; CREATE SCHEMA IF NOT EXISTS messaging_unfinished_restore;
+                   DROP SCHEMA public CASCADE; CREATE SCHEMA public; COMMIT";
         Ok(client.batch_execute(sql).await?)
     }
 
-    /// From now on places count in `epoch`, in which the log has at least `last_seq`; noted.
+    /// Refuses a database into which a restore is under way, or has broken off.
+    ///
+    /// # Errors
+    /// [`StoreError::Settings`] then; as every statement.
+    pub async fn is_whole(&self) -> Result<(), StoreError> {
+        let sql =
+            "SELECT to_regnamespace('messaging_unfinished_restore') IS NOT NULL AS unfinished";
+        let found = row(&self.client().await?, sql, &[]).await?;
+        match found.ok_or_else(|| StoreError::bug("no row"))?.try_get("unfinished")? {
+            false => Ok(()),
+            true => Err(StoreError::Settings(
+                "a restore into this database is under way or has broken off, so that not everything is there: \
+                 run `messaging admin restore` to its end"
+                    .into(),
+            )),
+        }
+    }
+
+    /// From now on places count in `epoch`, in which the log has at least `last_seq`; noted. The database is complete.
     ///
     /// # Errors
     /// As every statement; [`StoreError::Settings`] when Postgres is ahead of the log.
@@ -115,6 +137,7 @@ impl Store {
             ));
         }
         audit::insert(&tx, note).await?;
+        tx.batch_execute("DROP SCHEMA IF EXISTS messaging_unfinished_restore").await?;
         Ok(tx.commit().await?)
     }
 

@@ -145,6 +145,7 @@ async fn stream(
     snapshot::delete(client, name).await?;
     let mut from = BufReader::new(tokio::fs::File::open(folder.join(&piece.file)).await?);
     snapshot::restore(client, name, &renewed, &mut from).await?;
+    snapshot::settled(client, name, &renewed).await?;
     Ok(renewed.epoch().map(str::to_owned))
 }
 
