@@ -27,7 +27,10 @@ impl Node {
         });
         let (process, address) = starting.await.expect("starting does not panic");
         let Some(address) = address else {
-            panic!("the service does not start; it said:\n{}", process.stderr.text())
+            // Whether it has given up or is still at it is what whoever reads this wants to know first.
+            let end =
+                process.has_ended().map_or("still starting".to_owned(), |end| end.to_string());
+            panic!("the service does not start ({end}); it said:\n{}", process.stderr.text())
         };
         Self { url: format!("http://{address}"), process, ended_on_purpose: false }
     }
