@@ -266,6 +266,33 @@ pub(super) async fn by_direct_key(
     row(client, sql, &[&key]).await?.map(|row| Ok(row.try_get("id")?)).transpose()
 }
 
+/// Makes a conversation with its people in the caller's transaction, unless it is a direct one that they have by now.
+///
+/// # Errors
+/// [`Refused::Blocked`](crate::domain::membership::Refused::Blocked) for a direct one of two people of whom one has
+/// blocked the other: the nodes would not know that nothing passes in it.
+pub(super) async fn make(
+    tx: &Transaction<'_>,
+    new: &NewConversation,
+    now: Timestamp,
+) -> Result<Opened, ChangeError> {
+    if let (ConversationType::Direct, [other]) = (new.kind, new.others.as_slice()) {
+        blocks::may_open(tx, new.creator, *other).await?;
+    }
+    if !insert(tx, new, now).await? {
+        // The winner has committed: the insertion waited for that.
+        let id = by_direct_key(tx, new.direct_key.as_deref()).await?;
+        let id = id.ok_or_else(|| StoreError::bug("a direct conversation vanished"))?;
+        return Ok(Opened { id, created: false });
+    }
+    let mut everyone = new.others.clone();
+    everyone.push(new.creator);
+    users::ensure_stubs(tx, &everyone).await?;
+    participants::insert(tx, new.id, &[new.creator], Role::Admin, now).await?;
+    participants::insert(tx, new.id, &new.others, Role::Member, now).await?;
+    Ok(Opened { id: new.id, created: true })
+}
+
 impl Store {
     /// As [`Store::within`], for changes that the rules may refuse.
     pub(super) async fn changing<T>(
@@ -299,22 +326,11 @@ impl Store {
                 return Ok(Opened { id, created: false });
             }
             let tx = client.transaction().await.map_err(StoreError::from)?;
-            if let (ConversationType::Direct, [other]) = (new.kind, new.others.as_slice()) {
-                blocks::may_open(&tx, new.creator, *other).await?;
+            let opened = make(&tx, new, now).await?;
+            if opened.created {
+                participants::announce_and_commit(tx, opened.id, now, event).await?;
             }
-            if !insert(&tx, new, now).await? {
-                // The winner has committed: the insertion waited for that.
-                let id = by_direct_key(&tx, key).await?;
-                let id = id.ok_or_else(|| StoreError::bug("a direct conversation vanished"))?;
-                return Ok(Opened { id, created: false });
-            }
-            let mut everyone = new.others.clone();
-            everyone.push(new.creator);
-            users::ensure_stubs(&tx, &everyone).await?;
-            participants::insert(&tx, new.id, &[new.creator], Role::Admin, now).await?;
-            participants::insert(&tx, new.id, &new.others, Role::Member, now).await?;
-            participants::announce_and_commit(tx, new.id, now, event).await?;
-            Ok(Opened { id: new.id, created: true })
+            Ok(opened)
         })
         .await
     }

@@ -238,6 +238,7 @@ fn refused(id: Uuid, error: ChangeError) -> anyhow::Error {
         }
         Refused::NotJoinable => "Only communities can be joined, so that nobody can be let in here".to_owned(),
         Refused::Banned => "Somebody named is banned from it; an admin of it has to lift that first".to_owned(),
+        Refused::Blocked => "One of the two has blocked the other, so nothing may pass between them".to_owned(),
         other => format!("The rules do not allow it: {other:?}"),
     })
 }

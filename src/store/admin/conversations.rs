@@ -13,7 +13,7 @@ use crate::store::audit::{self, Audit};
 use crate::store::conversations::{self, ChangeError, NewConversation, Opened, posting};
 use crate::store::details::{self, Details};
 use crate::store::outbox::{self, OutboxEvent};
-use crate::store::{Store, StoreError, named, participants, row, rows, signed, unsigned, users};
+use crate::store::{Store, StoreError, named, participants, row, rows, signed, unsigned};
 
 /// A conversation in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,20 +190,19 @@ impl Store {
     ) -> Result<Opened, ChangeError> {
         self.changing(async {
             let mut client = self.client().await?;
-            let tx = client.transaction().await.map_err(StoreError::from)?;
-            if !conversations::insert(&tx, new, now).await? {
-                let id = conversations::by_direct_key(&tx, new.direct_key.as_deref()).await?;
-                let id = id.ok_or_else(|| StoreError::bug("a direct conversation vanished"))?;
+            let key = new.direct_key.as_deref();
+            if key.is_some()
+                && let Some(id) = conversations::by_direct_key(&client, key).await?
+            {
                 return Ok(Opened { id, created: false });
             }
-            let mut everyone = new.others.clone();
-            everyone.push(new.creator);
-            users::ensure_stubs(&tx, &everyone).await?;
-            participants::insert(&tx, new.id, &[new.creator], Role::Admin, now).await?;
-            participants::insert(&tx, new.id, &new.others, Role::Member, now).await?;
-            announce(&tx, new.id, now, event).await?;
-            audit::finish(tx, audit, dry_run).await?;
-            Ok(Opened { id: new.id, created: true })
+            let tx = client.transaction().await.map_err(StoreError::from)?;
+            let opened = conversations::make(&tx, new, now).await?;
+            if opened.created {
+                announce(&tx, opened.id, now, event).await?;
+                audit::finish(tx, audit, dry_run).await?;
+            }
+            Ok(opened)
         })
         .await
     }

@@ -200,3 +200,18 @@ async fn the_list_is_ones_own_and_what_makes_no_sense_is_refused() {
     put("ben".to_owned()).await.refused(StatusCode::BAD_REQUEST, "invalid");
     put(Uuid::new_v4().to_string()).await.refused(StatusCode::NOT_FOUND, "not_found");
 }
+
+#[tokio::test]
+async fn an_operator_makes_no_direct_conversation_around_it() {
+    let two = Two::start().await;
+    block(&two.rest(&two.ada), &two.ben).await;
+    let (a, b) = (two.ada.id.to_string(), two.ben.id.to_string());
+    let create = ["conversation", "create", "--type", "direct", "--creator", &a, "--with", &b];
+    let there = two.world.run_admin_json(&create).await;
+    assert_eq!((id_of(&there), &there["created"]), (two.direct, &json!(false)));
+    let about = format!("event/{}", Uuid::new_v4());
+    let another = [&create[..], &["--context", &about]].concat();
+    two.world.run_admin(&another).await.refused(&["One of the two has blocked the other"]);
+    unblock(&two.rest(&two.ada), &two.ben).await;
+    assert_eq!(two.world.run_admin_json(&another).await["created"], true);
+}
