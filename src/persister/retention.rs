@@ -13,7 +13,7 @@ use crate::store::leadership::Leader;
 
 use super::{Fault, Persister};
 
-/// Conversations of one look: each costs a look into the index of messages, together some 10 ms. A million of them are
+/// Conversations of one look: each costs a look at its first messages, together some 20 ms. A million of them are
 /// walked through in a quarter of an hour.
 const CONVERSATIONS: u32 = 500;
 /// Messages that are removed at a time: some 100 ms with what the log still has of them, in which batches wait. 400 a second,
