@@ -200,9 +200,7 @@ impl Figures for Report {
         );
         let p = &self.latency;
         let mut times = table(&["ms from due", "marks", "p50", "p90", "p99", "p99.9", "max"]);
-        let millis = [p.p50_micros, p.p90_micros, p.p99_micros, p.p999_micros, p.max_micros]
-            .map(|micros| format!("{:.2}", micros as f64 / 1000.0));
-        times.add_row(["answered".to_owned(), p.count.to_string()].into_iter().chain(millis));
+        times.add_row(["answered".to_owned(), p.count.to_string()].into_iter().chain(p.cells()));
         for (code, count) in &self.refused {
             times.add_row([format!("refused: {code}"), count.to_string()]);
         }

@@ -103,6 +103,14 @@ pub struct Percentiles {
     pub max_micros: u64,
 }
 
+impl Percentiles {
+    /// Milliseconds for a table, without the count.
+    pub fn cells(&self) -> [String; 5] {
+        [self.p50_micros, self.p90_micros, self.p99_micros, self.p999_micros, self.max_micros]
+            .map(|micros| format!("{:.2}", micros as f64 / 1000.0))
+    }
+}
+
 impl From<&Latencies> for Percentiles {
     fn from(latencies: &Latencies) -> Self {
         let at = |quantile| latencies.value_at_quantile(quantile);

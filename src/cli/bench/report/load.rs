@@ -58,9 +58,7 @@ impl Report {
     fn latencies(&self) -> Table {
         let mut table = table(&["ms", "p50", "p90", "p99", "p99.9", "max"]);
         for (name, p) in [("ack", &self.ack_latency), ("delivery", &self.delivery_latency)] {
-            let values = [p.p50_micros, p.p90_micros, p.p99_micros, p.p999_micros, p.max_micros];
-            let values = values.map(|micros| format!("{:.2}", micros as f64 / 1000.0));
-            table.add_row(std::iter::once(name.to_owned()).chain(values));
+            table.add_row(std::iter::once(name.to_owned()).chain(p.cells()));
         }
         for stage in &self.stages {
             let millis = |v: Option<f64>| v.map_or("?".to_owned(), |v| format!("{v:.2}"));
