@@ -3,6 +3,8 @@
 use deadpool_postgres::{GenericClient, Transaction};
 use jiff::Timestamp;
 
+use crate::domain::ids::{ConversationId, UserId};
+
 use super::{Store, StoreError, execute, rows, signed};
 
 /// An operator's change, to be noted with it.
@@ -11,9 +13,17 @@ pub struct Audit {
     pub operator: String,
     /// The command, such as `message delete`.
     pub action: &'static str,
-    /// The id of what is changed; never content or a name.
+    /// The id of what is changed, or [`place`]; never content or a name.
     pub target: String,
     pub reason: Option<String>,
+}
+
+/// The target of a change of somebody's place in a conversation, or of everybody's: both ids find it.
+pub fn place(conversation: ConversationId, user: Option<UserId>) -> String {
+    match user {
+        Some(user) => format!("{conversation}/{user}"),
+        None => conversation.to_string(),
+    }
 }
 
 /// A change that was noted.
@@ -59,6 +69,22 @@ pub(super) async fn finish(
     Ok(tx.commit().await?)
 }
 
+/// The same of a change of several things, a row for each.
+pub(super) async fn finish_each(
+    tx: Transaction<'_>,
+    audit: &Audit,
+    targets: impl IntoIterator<Item = String>,
+    dry_run: bool,
+) -> Result<(), StoreError> {
+    if dry_run {
+        return Ok(tx.rollback().await?);
+    }
+    for target in targets {
+        insert(&tx, &Audit { target, ..audit.clone() }).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
 impl Store {
     /// Notes what was changed elsewhere than in Postgres. It comes before the change: a note of what did not happen
     /// after all can be explained, a change that nobody noted cannot.
@@ -75,7 +101,8 @@ impl Store {
     /// As every statement.
     pub async fn audit(&self, filter: &Filter, limit: u32) -> Result<Vec<Noted>, StoreError> {
         let sql = "SELECT id, at, operator, action, target, reason FROM audit
-                   WHERE ($1::text IS NULL OR operator = $1) AND ($2::text IS NULL OR target = $2)
+                   WHERE ($1::text IS NULL OR operator = $1)
+                     AND ($2::text IS NULL OR target = $2 OR $2 = ANY(string_to_array(target, '/')))
                      AND ($3::timestamptz IS NULL OR at >= $3) AND ($4::bigint IS NULL OR id < $4)
                    ORDER BY id DESC LIMIT $5";
         let Filter { operator, target, since, before } = filter;

@@ -93,7 +93,7 @@ impl Store {
         conversation: ConversationId,
         (people, what): (&[UserId], Move),
         now: Timestamp,
-        (audit, dry_run): (&Audit, bool),
+        (noted, dry_run): (&Audit, bool),
         event: impl FnOnce(&Conversation, &[UserId]) -> OutboxEvent,
     ) -> Result<Vec<UserId>, ChangeError> {
         self.changing(async {
@@ -104,7 +104,8 @@ impl Store {
             let whom = moved(&tx, conversation, (people, what), &locked, now).await?;
             if !whom.is_empty() {
                 announce(&tx, conversation, now, |after| event(after, &whom)).await?;
-                audit::finish(tx, audit, dry_run).await?;
+                let places = whom.iter().map(|user| audit::place(conversation, Some(*user)));
+                audit::finish_each(tx, noted, places, dry_run).await?;
             }
             Ok(whom)
         })

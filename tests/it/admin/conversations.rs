@@ -64,8 +64,13 @@ async fn one_that_is_made_and_changed_is_seen_by_its_people() {
     let again = world.run_admin_json(&[&people[..], &["--add", &b]].concat()).await;
     assert_eq!(again["userIds"], json!([]), "nothing to change");
 
-    let actions: Vec<String> =
-        audit(&world).await.into_iter().rev().map(|(action, ..)| action).collect();
+    let noted = audit(&world).await;
+    assert_eq!(noted[0].1, format!("{id}/{c}"), "where, and whom");
+    for (target, count) in [(&c, 3), (&id, 5)] {
+        let found = world.run_admin_json(&["audit", "--target", target]).await;
+        assert_eq!(found.as_array().expect("rows").len(), count, "{found:#}");
+    }
+    let actions: Vec<String> = noted.into_iter().rev().map(|(action, ..)| action).collect();
     let expected =
         ["create", "update", "participants add", "participants admin", "participants remove"];
     assert_eq!(actions, expected.map(|action| format!("conversation {action}")));
@@ -148,6 +153,9 @@ async fn they_are_found_by_user_title_and_context_and_can_be_archived() {
     let mut others = world.node().ws(&bayo).await;
     let tried = world.run_admin_json(&[&archive[..], &["--dry-run"]].concat()).await;
     assert_eq!((&tried["participants"], &tried["shownConnections"]), (&json!(2), &json!(0)));
+    let stranger = Uuid::new_v4().to_string();
+    let wrong = world.run_admin(&[&archive[..], &["--user", &stranger]].concat()).await;
+    wrong.refused(&["is not in it"]);
     let done = world.run_admin_json(&[&archive[..], &["--user", &user]].concat()).await;
     assert_eq!((&done["participants"], &done["shownConnections"]), (&json!(1), &json!(1)));
     let told = ws.event("conversationUpdated").await["data"].take();

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::ArgGroup;
 use jiff::Timestamp;
 use serde_json::json;
@@ -16,6 +17,7 @@ use crate::domain::conversation::{Conversation, Participant, Role};
 use crate::domain::ids::UserId;
 use crate::store::Store;
 use crate::store::admin::members::Move;
+use crate::store::audit;
 use crate::store::participants::ParticipantKey;
 use crate::wire::control::{MAX_SHOWN, OwnViews, Shown, VIEWS};
 use crate::wire::event::Change;
@@ -42,8 +44,8 @@ pub struct Args {
     #[arg(long, value_name = "UUID", value_delimiter = ',')]
     member: Vec<Uuid>,
     /// How many to list.
-    #[arg(long, default_value_t = 1_000)]
-    limit: usize,
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
 }
 
 #[derive(Debug, clap::Args)]
@@ -77,7 +79,7 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
     let Some((people, what, change, action)) =
         moves.into_iter().find(|(people, ..)| !people.is_empty())
     else {
-        return list(id, args.limit, operator).await;
+        return list(id, args.limit as usize, operator).await;
     };
     at_once(&people)?;
     let store = operator.store().await?;
@@ -158,7 +160,14 @@ pub async fn archive(args: Archive, operator: &Operator) -> anyhow::Result<ExitC
     let (id, store) = (args.conversation, operator.store().await?);
     find(&store, id).await?;
     let action = if args.undo { "conversation archive undo" } else { "conversation archive" };
-    let audit = operator.audit(action, id);
+    if let Some(user) = args.user
+        && store.membership(id, user).await?.is_none()
+    {
+        bail!(
+            "User {user} is not in it; `messaging admin conversation participants {id}` lists who is. Nothing was changed."
+        );
+    }
+    let audit = operator.audit(action, audit::place(id, args.user));
     let whose = (args.user, !args.undo);
     let changed =
         store.admin_archive(id, whose, Timestamp::now(), (&audit, operator.dry_run)).await?;
