@@ -10,6 +10,7 @@ mod conversation;
 mod dead;
 mod doctor;
 mod explain;
+mod file;
 mod message;
 mod operator;
 mod push;

@@ -23,8 +23,9 @@ use crate::store::Store;
 use crate::store::admin::letters::{DeadEvent, DeadPush, Retried};
 use crate::wire::subjects;
 
-/// Letters that one command with `--all` deals with; again for more.
-const AT_ONCE: usize = 10_000;
+/// Letters that one command with `--all` deals with, or lists; again for more. With payloads of 64 KiB each, the largest, they
+/// are 64 MiB.
+const AT_ONCE: u32 = 1_000;
 
 /// Who leaves letters.
 const CONSUMERS: [&str; 3] = ["persist", "push", "ingest"];
@@ -56,8 +57,8 @@ struct List {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     after: Seq,
     /// How many.
-    #[arg(long, default_value_t = 50)]
-    limit: usize,
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(AT_ONCE)))]
+    limit: u32,
 }
 
 #[derive(Debug, clap::Args)]
@@ -72,7 +73,7 @@ struct Several {
     /// Their numbers in the list.
     #[arg(value_name = "NUMBER", required_unless_present = "all")]
     letters: Vec<Seq>,
-    /// All letters, of one consumer if one is named.
+    /// All letters, of one consumer if one is named; the first 1,000 at a time.
     #[arg(long, conflicts_with = "letters")]
     all: bool,
     /// With --all: only of this consumer.
@@ -94,7 +95,8 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
 }
 
 async fn list(args: &List, letters: &Letters, operator: &Operator) -> anyhow::Result<ExitCode> {
-    let found = some(letters, args.consumer.as_deref(), args.after + 1, args.limit).await?;
+    let found =
+        some(letters, args.consumer.as_deref(), args.after.saturating_add(1), args.limit).await?;
     let value: Vec<_> = found.iter().map(json).collect();
     operator.answer(&value, || {
         let mut table = table(&["number", "died (UTC)", "consumer", "subject", "tries", "reason"]);
@@ -118,10 +120,10 @@ async fn some(
     letters: &Letters,
     consumer: Option<&str>,
     from: Seq,
-    limit: usize,
+    limit: u32,
 ) -> anyhow::Result<Vec<Letter>> {
     let (mut found, mut next) = (Vec::new(), from);
-    while found.len() < limit
+    while found.len() < limit as usize
         && let Some(letter) = letters.first(consumer, next).await?
     {
         next = letter.seq + 1;

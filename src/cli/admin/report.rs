@@ -222,10 +222,16 @@ async fn delete_message(id: Uuid, operator: &Operator) -> anyhow::Result<()> {
     let Some(message) = report.message_id else {
         bail!("The report {id} is about a user and not about a message; nothing was changed.");
     };
+    let store = operator.store().await?;
+    if store.message(message).await?.is_none() {
+        bail!(
+            "The message {message} is gone already: its time was over, or its sender's data were erased. Nothing was changed; \
+             dismiss the report, or act on the user."
+        );
+    }
     operator.confirm(&format!("delete the message {message} for everyone"))?;
     let action = "report delete-message";
     let audit = operator.audit(action, message);
-    let store = operator.store().await?;
     if !store.admin_delete_message(message, &audit, operator.dry_run).await? {
         bail!("The conversation is under legal hold: nothing was changed.");
     }

@@ -1,5 +1,7 @@
 //! A user's own data by operators: the same copy, the same end, noted.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value, json};
 
 use super::export::{Unpacked, with_files};
@@ -38,10 +40,17 @@ async fn an_operator_hands_out_the_copy_that_the_user_would_get() {
     let refused = world.run_admin(&export).await;
     refused.refused(&["MESSAGING_MEDIA_URL"]);
     assert!(!path.exists(), "rather nothing than a part of it");
+    let database = world.database.client().await;
+    database.batch_execute("ALTER TABLE audit RENAME TO nowhere").await.expect("no audit");
+    assert_eq!(world.run_admin_with(&place, &export).await.code, Some(1));
+    assert!(!path.exists(), "what cannot be noted is not made");
+    database.batch_execute("ALTER TABLE nowhere RENAME TO audit").await.expect("an audit");
     let as_json = [&["--json"], &export[..]].concat();
     let made = world.run_admin_with(&place, &as_json).await.json();
     assert_eq!((&made["messages"], &made["files"]), (&json!(2), &json!(1)));
     let archive = std::fs::read(&path).expect("a file");
+    let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else may read it");
     assert_eq!(made["bytes"], json!(archive.len()));
     let copy = Unpacked::of(&archive);
     assert_eq!(copy.contents(), ["mine", "to me"]);
@@ -72,7 +81,7 @@ async fn an_operator_ends_a_users_data_and_proves_it() {
     let proof = ["--json", "user", "verify-erased", &id];
     let before = world.run_admin(&proof).await;
     assert_eq!(before.code, Some(1));
-    assert!(before.stderr.contains("nobody has asked"), "{}", before.stderr);
+    assert!(before.stdout.contains("nobody has asked"), "{}", before.stdout);
 
     let erase = ["user", "erase", &id];
     world.run_admin(&erase).await.refused(&["--reason", "nothing was changed"]);

@@ -96,6 +96,22 @@ async fn an_operator_deletes_the_message_and_its_people_see_a_tombstone() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_gone_is_not_said_to_be_deleted() {
+    let stage = Stage::start().await;
+    let rest = stage.world.node().rest(&stage.ben);
+    let message = id_of(&send(&rest, stage.direct, "bad").await);
+    let id = stage.report(&stage.ada, json!({"messageId": message, "reason": "hate"})).await;
+    stage.world.persisted().await;
+    // As retention removes it.
+    let database = stage.world.database.client().await;
+    database.execute("DELETE FROM messages WHERE id = $1", &[&message]).await.expect("a row");
+    let order = ["report", "delete-message", &id, "--reason", "hate", "--yes"];
+    let (success, _, complaint) = admin(&stage.world, &order).await;
+    assert!(!success && complaint.contains("is gone already"), "{complaint}");
+    assert_eq!(done(&stage.world, &["report", "show", &id]).await["state"], "open");
+}
+
+#[tokio::test]
 async fn a_reported_user_is_banned_and_a_note_and_a_dismissal_are_kept() {
     let stage = Stage::start().await;
     let mut of_ben = stage.world.node().ws(&stage.ben).await;

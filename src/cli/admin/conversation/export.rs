@@ -1,9 +1,7 @@
 //! A conversation as NDJSON: itself, its participants, its messages in their order. A page is in memory at a time.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -11,6 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Operator, find};
+use crate::cli::admin::file::Fresh;
 use crate::domain::ids::Seq;
 use crate::store::Store;
 use crate::wire::objects;
@@ -52,19 +51,15 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     };
-    let mut out = BufWriter::new(private(path)?);
+    let (fresh, file) = Fresh::create(path)?;
+    let mut out = BufWriter::new(file);
     let messages = write(&store, id, args.after, &mut out).await?;
     let file = out.into_inner().context("The file cannot be written")?;
     file.sync_all().context("The file cannot be written")?;
+    fresh.keep();
     let sentence = format!("{messages} messages are in {}", path.display());
     operator.say(&json!({ "id": id, "messages": messages, "file": path }), &sentence)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A new file that only its owner may read.
-fn private(path: &Path) -> anyhow::Result<File> {
-    let options = File::options().write(true).create_new(true).mode(0o600).open(path);
-    options.with_context(|| format!("{} cannot be made", path.display()))
 }
 
 async fn write(store: &Store, id: Uuid, after: Seq, out: &mut impl Write) -> anyhow::Result<u64> {

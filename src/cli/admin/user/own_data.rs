@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::bus::log::Log;
 use crate::bus::{dead_letter, direct, presence, reads};
 use crate::cli::admin::Operator;
+use crate::cli::admin::file::Fresh;
 use crate::cli::admin::table::{table, time};
 use crate::cli::settings;
 use crate::domain::clock::SystemClock;
@@ -60,11 +61,10 @@ pub async fn export(args: ExportArgs, operator: &Operator) -> anyhow::Result<Exi
             "{user} has uploaded files, and where they are is not configured: set MESSAGING_MEDIA_URL as the edges do"
         );
     }
-    let file = std::fs::File::options().read(true).write(true).create_new(true).open(&args.out);
-    let file = file.with_context(|| format!("{out} cannot be made"))?;
-    store.note(&operator.audit("user export", user)).await?;
     let objects =
         place.map(|place| Objects::open(&place).map_err(anyhow::Error::msg)).transpose()?;
+    let (fresh, file) = Fresh::create(&args.out)?;
+    store.note(&operator.audit("user export", user)).await?;
     let sources = Sources {
         store,
         objects: objects.map(Arc::new),
@@ -82,13 +82,8 @@ pub async fn export(args: ExportArgs, operator: &Operator) -> anyhow::Result<Exi
         changed_at: now,
     };
     let made = Build::begin(file, sources, user, export).run().await;
-    let (file, export) = match made {
-        Ok(made) => made,
-        Err(cause) => {
-            std::fs::remove_file(&args.out)?;
-            return Err(anyhow::Error::new(cause).context("The copy could not be made"));
-        }
-    };
+    let (file, export) = made.context("The copy could not be made")?;
+    fresh.keep();
     let (messages, files) = (export.messages, export.files);
     let sentence = format!("{messages} messages and {files} files of {user} are in {out}");
     let value = json!({
