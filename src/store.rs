@@ -56,7 +56,7 @@ pub mod users;
 use std::future::Future;
 use std::time::Duration;
 
-use deadpool_postgres::{GenericClient, Object, Pool};
+use deadpool_postgres::{GenericClient, Object, Pool, Timeouts};
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -69,6 +69,10 @@ use crate::domain::clock::SharedClock;
 /// Longest wait for a connection of the pool. A statement takes a millisecond, so that two seconds of
 /// waiting mean a database that is down or hopelessly behind: the client is better off with `unavailable`.
 const POOL_WAIT: Duration = Duration::from_secs(2);
+
+/// How long the first connection of a process that starts may take, as that to NATS: nobody waits for an answer yet, and when everything
+/// starts at once a late process is better than none.
+const FIRST_CONNECT: Duration = Duration::from_secs(15);
 
 /// Access to Postgres; cheap to clone.
 #[derive(Clone)]
@@ -86,6 +90,24 @@ impl Store {
     /// [`StoreError::Settings`] when they make no sense, [`StoreError::Unavailable`] when nobody answers.
     pub async fn connect(settings: &Settings, clock: SharedClock) -> Result<Self, StoreError> {
         let pool = connect::pool(settings, POOL_WAIT)?;
+        let store = Self { pool, settings: std::sync::Arc::new(settings.clone()), clock };
+        store.ping().await?;
+        Ok(store)
+    }
+
+    /// The same for a process that starts. Where nobody listens that shows at once; who is slow has 15 s.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    pub async fn connect_at_start(
+        settings: &Settings,
+        clock: SharedClock,
+    ) -> Result<Self, StoreError> {
+        let pool = connect::pool(settings, POOL_WAIT)?;
+        let patience =
+            Timeouts { wait: None, create: Some(FIRST_CONNECT), recycle: Some(FIRST_CONNECT) };
+        // It goes back into the pool.
+        drop(pool.timeout_get(&patience).await?);
         let store = Self { pool, settings: std::sync::Arc::new(settings.clone()), clock };
         store.ping().await?;
         Ok(store)

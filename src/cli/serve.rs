@@ -92,7 +92,7 @@ pub async fn start(
     metrics: Arc<Metrics>,
     roles: Roles,
 ) -> anyhow::Result<Listening> {
-    let store = Store::connect(&settings::store(&config.postgres), Arc::new(SystemClock))
+    let store = Store::connect_at_start(&settings::store(&config.postgres), Arc::new(SystemClock))
         .await
         .context("Postgres cannot be reached")?;
     // Before anything is made there: what is half restored would pass for the whole.

@@ -73,3 +73,24 @@ async fn a_postgres_that_hangs_is_given_up_in_time_while_chat_goes_on() {
     }
     assert_eq!(scene.world.log_and_table_agree(scene.direct).await, 21);
 }
+
+#[tokio::test]
+async fn a_start_waits_longer_for_postgres_than_a_request_would() {
+    // A connection takes both directions once, more than the two seconds that a request waits for one.
+    const LATE: Duration = Duration::from_millis(1_500);
+    let mut world = World::without_nodes().await;
+    let (proxy, url) = world.database.proxy().await;
+    let database = world.database.client().await;
+    proxy.set(Mode::Delay(LATE));
+    let arrived = async {
+        let sql = "SELECT FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = 'messaging'";
+        eventually("the first connection is there", async || {
+            (!database.query(sql, &[]).await.expect("rows").is_empty()).then_some(())
+        })
+        .await;
+        proxy.set(Mode::Pass);
+    };
+    let behind = [("POSTGRES_URL", url.as_str())];
+    tokio::join!(world.add_node(&behind), arrived);
+}
