@@ -1,6 +1,7 @@
 //! Three NATS servers that replicate, one of which may be killed.
 
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
@@ -12,9 +13,17 @@ use super::tools;
 
 /// A cluster on free ports.
 pub struct Cluster {
-    members: Vec<(String, Process)>,
+    members: Vec<Member>,
+    routes: Vec<u16>,
     /// All members, comma-separated.
     pub urls: String,
+}
+
+struct Member {
+    name: String,
+    /// Where its streams are.
+    folder: PathBuf,
+    process: Process,
 }
 
 impl Cluster {
@@ -31,12 +40,12 @@ impl Cluster {
         let mut members = Vec::new();
         let mut urls = Vec::new();
         for (number, port) in routes.iter().enumerate() {
-            let name = format!("n{number}");
-            let (process, client_port) = run(&name, *port, &routes);
+            let (name, folder) = (format!("n{number}"), tools::folder("cluster"));
+            let (process, client_port) = run(&folder, &name, *port, &routes);
             urls.push(format!("nats://127.0.0.1:{client_port}"));
-            members.push((name, process));
+            members.push(Member { name, folder, process });
         }
-        let cluster = Self { members, urls: urls.join(",") };
+        let cluster = Self { members, routes, urls: urls.join(",") };
         cluster.settled().await;
         cluster
     }
@@ -55,9 +64,29 @@ impl Cluster {
         let context = self.context().await;
         let info = context.get_stream(stream).await.expect("the stream").cached_info().clone();
         let leader = info.cluster.and_then(|cluster| cluster.leader).expect("a leader");
-        let (_, process) =
-            self.members.iter().find(|(name, _)| *name == leader).expect("one of three");
-        process.stop(libc::SIGKILL);
+        let leader =
+            self.members.iter().find(|member| member.name == leader).expect("one of three");
+        leader.process.stop(libc::SIGKILL);
+    }
+
+    /// Waits until one of the servers has begun to receive a stream that is being restored, and kills it. Returns which.
+    pub async fn kill_while_it_restores(&self, stream: &str) -> usize {
+        let begun = |line: &str| {
+            (line.contains("Starting restore for stream") && line.contains(stream)).then_some(())
+        };
+        let receives = |member: &Member| member.process.stderr.wait_for(Duration::ZERO, begun);
+        let which = async || self.members.iter().position(|member| receives(member).is_some());
+        let found = eventually("a server receives what is restored", which).await;
+        self.members[found].process.stop(libc::SIGKILL);
+        found
+    }
+
+    /// Starts one that was killed with what it has on its disk; clients reach it by the others.
+    pub async fn start_again(&mut self, number: usize) {
+        let Member { name, folder, .. } = &self.members[number];
+        let (process, _) = run(folder, name, self.routes[number], &self.routes);
+        self.members[number].process = process;
+        self.settled().await;
     }
 
     async fn settled(&self) {
@@ -75,18 +104,18 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for (_, process) in &self.members {
-            process.stop(libc::SIGKILL);
+        for member in &self.members {
+            member.process.stop(libc::SIGKILL);
         }
     }
 }
 
-fn run(name: &str, route: u16, routes: &[u16]) -> (Process, u16) {
+fn run(folder: &Path, name: &str, route: u16, routes: &[u16]) -> (Process, u16) {
     let routes: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
     let settings = format!(
         "port: -1\nserver_name: {name}\n\
          cluster {{ name: tests, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n",
         routes.join(", ")
     );
-    nats::serve(&tools::folder("cluster"), &settings, "")
+    nats::serve(folder, &settings, "")
 }

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{document, said};
 use crate::harness::cluster::Cluster;
 use crate::harness::flow::{self, UNPACED, history, place_of};
+use crate::harness::node::command;
 use crate::harness::shipped::Shipped;
 use crate::harness::upload::{Form, encoded};
 use crate::harness::{User, World, Ws, tools};
@@ -52,7 +53,7 @@ impl Scene {
         self.folder.to_str().expect("text")
     }
 
-    async fn back_up(&self) -> serde_json::Value {
+    async fn back_up(&self) -> Value {
         let media = [("MESSAGING_MEDIA_URL", self.media.as_str())];
         let output = self.world.admin_with(&["backup", self.folder(), "--json"], &media).await;
         assert!(output.status.success(), "{}", said(&output));
@@ -149,6 +150,97 @@ async fn three_servers_that_replicate_are_backed_up_while_they_work_and_restored
     let sent = flow::send(&rest, chat, "goes on").await;
     assert!(place_of(&sent).0 > place_of(&before[29]).0);
     assert_eq!(history(&rest, chat, 50).await.len(), 31, "and Postgres has it");
+    let output = world.admin_with(&["verify", "--json"], &replicated).await;
+    assert!(output.status.success(), "{}", document(&output));
+}
+
+/// With a kilobyte each some 60 pieces of a restore, and as few as a test has time for.
+const MANY: usize = 6_000;
+
+/// Puts many messages like this one into the log, and returns its last sequence.
+async fn fill(cluster: &Cluster, like: &Value, chat: Uuid) -> u64 {
+    let context = cluster.context().await;
+    let text = chat.to_string();
+    let subject = format!("chat.{}.{text}", &text[text.len() - 2..]);
+    let mut event = like.clone();
+    let fields = event.as_object_mut().expect("an object");
+    fields.retain(|field, _| field != "seq" && field != "status" && field != "clientMessageId");
+    let mut last = 0;
+    for _ in 0..MANY / 500 {
+        let mut asked = Vec::new();
+        for _ in 0..500 {
+            // What does not compress is what is sent.
+            let content: String = (0..28).map(|_| Uuid::new_v4().to_string()).collect();
+            event["id"] = json!(Uuid::new_v4());
+            event["content"] = json!(content);
+            let mut headers = async_nats::HeaderMap::new();
+            headers.insert("Event", "newMessage");
+            let payload = event.to_string().into();
+            let sent = context.publish_with_headers(subject.clone(), headers, payload).await;
+            asked.push(sent.expect("sent"));
+        }
+        for stored in asked {
+            last = stored.await.expect("stored").sequence;
+        }
+    }
+    last
+}
+
+#[tokio::test]
+async fn a_server_that_is_lost_while_a_large_log_is_restored_leaves_nothing_that_passes_for_the_whole()
+ {
+    let mut cluster = Cluster::start().await;
+    let urls = cluster.urls.clone();
+    let mut world = World::without_nodes().await;
+    let replicated = [("NATS_URL", urls.as_str()), ("MESSAGING_NATS_REPLICAS", "3")];
+    let settings = [UNPACED, &replicated].concat();
+    let first = world.add_node(&settings).await;
+    let (ada, ben) = (world.user("Ada"), world.user("Ben"));
+    let rest = world.nodes()[first].rest(&ada);
+    let chat = flow::open_direct(&rest, &ben).await;
+    let message = flow::send(&rest, chat, "the first").await;
+    let last = fill(&cluster, &message, chat).await;
+    let all = async || (world.progress().await >= last).then_some(());
+    flow::eventually("Postgres has everything", all).await;
+    let folder = tools::folder("backup").join("here");
+    let folder = folder.to_str().expect("text");
+    let output = world.admin_with(&["backup", folder], &replicated).await;
+    assert!(output.status.success(), "{}", said(&output));
+    world.node_mut(first).terminate().await;
+
+    let restore = ["restore", folder, "--yes", "--reason", "a test"];
+    let (output, killed) = tokio::join!(
+        world.admin_with(&restore, &replicated),
+        cluster.kill_while_it_restores("CHAT")
+    );
+    assert!(!output.status.success(), "the server that received it is gone");
+    assert!(said(&output).contains("what is there now is not complete"), "{}", said(&output));
+    assert!(said(&output).contains("Run it again"), "{}", said(&output));
+    // Whoever starts the service all the same is told so, and so is whoever would back it up.
+    let serve = command(&["serve"], &world.settings(&settings));
+    let refused = tokio::task::spawn_blocking(move || { serve }.output().expect("it runs"));
+    let refused = refused.await.expect("no panic");
+    assert!(!refused.status.success());
+    let words = format!("{}{}", said(&refused), String::from_utf8_lossy(&refused.stdout));
+    assert!(words.contains("restore into this database"), "{words}");
+    let other = tools::folder("backup").join("other");
+    let other = world.admin_with(&["backup", other.to_str().expect("text")], &replicated).await;
+    assert!(said(&other).contains("restore into this database"), "{}", said(&other));
+
+    cluster.start_again(killed).await;
+    let again = async || {
+        let output = world.admin_with(&restore, &replicated).await;
+        output.status.success().then_some(())
+    };
+    flow::eventually("the same once more succeeds", again).await;
+    let second = world.add_node(&settings).await;
+    let log = cluster.context().await.get_stream("CHAT").await.expect("the log");
+    let state = &log.cached_info().state;
+    assert!(state.messages > MANY as u64 && state.last_sequence >= last, "{state:?}");
+    assert_eq!(world.rows(chat).await.len(), MANY + 1);
+    let rest = world.nodes()[second].rest(&ada);
+    let newest = history(&rest, chat, 100).await;
+    assert_eq!(newest.last().map(|message| place_of(message).0), Some(last));
     let output = world.admin_with(&["verify", "--json"], &replicated).await;
     assert!(output.status.success(), "{}", document(&output));
 }
