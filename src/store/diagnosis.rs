@@ -46,6 +46,25 @@ pub struct Service {
 }
 
 impl Store {
+    /// The number of the last migration; `None` before the first.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn schema(&self) -> Result<Option<i32>, StoreError> {
+        self.within(async {
+            let client = self.client().await?;
+            let there = "SELECT to_regclass('refinery_schema_history') IS NOT NULL AS is_there";
+            let there = row(&client, there, &[]).await?;
+            if !there.ok_or_else(|| StoreError::bug("no row"))?.try_get::<_, bool>("is_there")? {
+                return Ok(None);
+            }
+            let last = "SELECT max(version) AS last FROM refinery_schema_history";
+            let last = row(&client, last, &[]).await?;
+            Ok(last.ok_or_else(|| StoreError::bug("no row"))?.try_get("last")?)
+        })
+        .await
+    }
+
     /// Looks.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::harness::node::command;
 use crate::harness::tools::repository;
 
 /// What runs once and is gone.
-const ONCE: &[&str] = &["migrate", "topology", "bucket"];
+const ONCE: &[&str] = &["migrate", "topology", "bucket", "admin"];
 
 #[test]
 fn every_image_is_pinned_and_every_service_is_watched_and_bounded() {
@@ -111,8 +111,10 @@ fn the_program_knows_every_setting_and_command() {
             .map(|(name, value)| (name.clone(), text(value).to_owned()))
             .filter(|(name, _)| !name.ends_with("_FILE"))
             .collect();
-        let mut arguments: Vec<&str> =
-            service["command"].as_array().expect("a command").iter().map(text).collect();
+        // Behind the program itself.
+        let own = service["entrypoint"].as_array().into_iter().flatten().skip(1);
+        let given = service["command"].as_array().expect("a command");
+        let mut arguments: Vec<&str> = own.chain(given).map(text).collect();
         // A role is started for real elsewhere; here its settings are weighed.
         arguments.push(if arguments[0] == "serve" { "--check" } else { "--help" });
         let output = command(&arguments, &settings).output().expect("messaging runs");

@@ -35,6 +35,8 @@ use manifest::{Manifest, Media, Piece};
 pub use restore::RestoreArgs;
 pub use restore::command as restore;
 
+/// Whatever the schema is, it can be copied: one makes a backup before one migrates.
+const OLDEST: i32 = 1;
 /// The file that makes a folder a backup; written last.
 const MANIFEST: &str = "manifest.json";
 /// The copy of Postgres.
@@ -58,14 +60,14 @@ pub struct Args {
 pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode> {
     let folder = args.folder;
     if operator.dry_run {
-        operator.store().await?.progress().await?;
+        operator.store_from(OLDEST).await?.progress().await?;
         snapshot::messages(&operator.nats().await?, subjects::CHAT_STREAM).await?;
         let shown = folder.display().to_string();
         operator.say(&json!({"folder": shown}), &format!("A backup would be made in {shown}."))?;
         return Ok(ExitCode::SUCCESS);
     }
     // Reached first: what cannot be copied leaves no folder behind.
-    let servers = (operator.store().await?, operator.nats().await?);
+    let servers = (operator.store_from(OLDEST).await?, operator.nats().await?);
     servers.0.is_whole().await?;
     for stream in [subjects::INGEST_STREAM, subjects::DEAD_STREAM, subjects::CHAT_STREAM] {
         operator.has_stream(&servers.1, stream).await?;

@@ -179,7 +179,7 @@ async fn discard(
     operator: &Operator,
 ) -> anyhow::Result<ExitCode> {
     let meant = meant(args, letters).await?;
-    operator.confirm(&format!("drop {} dead letters", meant.len()))?;
+    operator.confirm(&format!("drop {}", counted(meant.len())))?;
     if !operator.dry_run {
         let store = operator.store().await?;
         for letter in &meant {
@@ -189,7 +189,8 @@ async fn discard(
     }
     let numbers: Vec<_> = meant.iter().map(|letter| letter.seq).collect();
     let value = json!({ "dropped": numbers, "dryRun": operator.dry_run });
-    operator.say(&value, &format!("{} dead letters dropped", meant.len()))?;
+    let done = if operator.dry_run { "would be dropped" } else { "dropped" };
+    operator.say(&value, &format!("{} {done}", counted(meant.len())))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -216,7 +217,8 @@ async fn retry(
     let reasons: Vec<Value> =
         failed.iter().map(|(seq, reason)| json!({ "letter": seq, "reason": reason })).collect();
     let value = json!({ "retried": done, "failed": reasons, "dryRun": operator.dry_run });
-    let mut sentence = format!("{} dead letters are tried again", done.len());
+    let again = if operator.dry_run { "would be tried again" } else { "tried again" };
+    let mut sentence = format!("{} {again}", counted(done.len()));
     for (seq, reason) in &failed {
         sentence.push_str(&format!("\nletter {seq} stays: {reason}"));
     }
@@ -284,6 +286,13 @@ fn push(letter: &Letter) -> anyhow::Result<DeadPush> {
         seq: letter.place,
         kind: kind.context("its payload has no kind")?.to_owned(),
     })
+}
+
+fn counted(letters: usize) -> String {
+    match letters {
+        1 => "1 dead letter".to_owned(),
+        count => format!("{count} dead letters"),
+    }
 }
 
 /// How the audit names a letter: numbers of a stream that was made anew begin again, and times do not.

@@ -101,7 +101,7 @@ pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode
     outside::configuration(&operator.config, &mut findings);
     machine::look(&operator.config, &mut findings);
     // At once: each may have to be waited for.
-    let (store, client) = tokio::join!(operator.store(), operator.nats_with_refusals());
+    let (store, client) = tokio::join!(operator.bare_store(), operator.nats_with_refusals());
     let database = postgres::look(operator, store, &mut findings).await;
     nats::look(operator, client, database.as_ref(), &mut findings).await;
     outside::keys(&operator.config, &mut findings).await;

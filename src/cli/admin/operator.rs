@@ -13,8 +13,8 @@ use crate::bus::{self, health};
 use crate::cli::{UNWRITTEN, settings};
 use crate::config::Config;
 use crate::domain::clock::SystemClock;
-use crate::store::Store;
 use crate::store::audit::Audit;
+use crate::store::{Store, migrate};
 
 /// How long somebody at a terminal waits for a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,11 +43,36 @@ impl Operator {
         Self { config, json, yes, dry_run, reason: None, name: account() }
     }
 
-    /// Postgres, which has answered.
+    /// Postgres, which has answered and has the schema that this program was made for, or a newer one.
     ///
     /// # Errors
-    /// When it does not within seconds.
+    /// When it does not answer within seconds, or has none or an older one.
     pub async fn store(&self) -> anyhow::Result<Store> {
+        self.store_from(migrate::latest()).await
+    }
+
+    /// The same with any schema, as long as there is one.
+    ///
+    /// # Errors
+    /// As [`Operator::store`].
+    pub async fn store_from(&self, oldest: i32) -> anyhow::Result<Store> {
+        let store = self.bare_store().await?;
+        match store.schema().await? {
+            None => bail!(
+                "The database is empty: nothing of the service is in it. Name another, or run `messaging migrate`"
+            ),
+            Some(schema) if schema < oldest => bail!(
+                "The database has the schema {schema}, and this program needs {oldest}: run `messaging migrate`"
+            ),
+            Some(_) => Ok(store),
+        }
+    }
+
+    /// Postgres, whatever is in it.
+    ///
+    /// # Errors
+    /// When it does not answer within seconds.
+    pub async fn bare_store(&self) -> anyhow::Result<Store> {
         let settings = settings::store(&self.config.postgres);
         let connecting = Store::connect(&settings, Arc::new(SystemClock));
         let connected = tokio::time::timeout(PATIENCE, connecting).await;

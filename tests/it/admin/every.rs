@@ -6,25 +6,20 @@ mod table;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::table::{Kind, Row, TABLE};
-use crate::harness::World;
 use crate::harness::admin::Said;
 use crate::harness::flow::{self, UNPACED, eventually, place_of};
 use crate::harness::node::command;
 use crate::harness::tools;
+use crate::harness::{PATIENCE, World};
 
 /// Commands that run at a time: each is some 50 ms of work, and waits for servers in between.
 const AT_A_TIME: usize = 6;
-/// The longest that a command may take whose servers do not answer: it waits 5 s for whichever it needs first, and as many
-/// as there are start at once here.
-const LONGEST: Duration = Duration::from_secs(12);
-
 /// One of everything, and no node any more: nothing changes by itself.
 struct Stage {
     world: World,
@@ -270,6 +265,40 @@ async fn without_postgres_or_nats_every_command_says_so_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn in_a_database_that_is_not_the_services_every_command_says_so() {
+    let world = World::without_nodes().await;
+    let database = world.database.client().await;
+    let name = format!("{}_empty", world.database.name());
+    database.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
+    let url = world.database.url.replace(world.database.name(), &name);
+    let stage = Stage { there: away(), world };
+    // Restoring is what an empty database is for, and letters are looked for first.
+    let others = ["restore", "dead"];
+    let asked = |row: &&Row| row.postgres && !others.iter().any(|word| row.line.starts_with(word));
+    let settings = [("POSTGRES_URL", url.as_str()), ("MESSAGING_POSTGRES_MIGRATE", "false")];
+    each(TABLE.iter().filter(asked), async |row| {
+        let agreed = ["--reason", "a test", "--yes"];
+        let said = stage.run(&settings, &stage.line(row), &agreed).await;
+        match row.kind {
+            Kind::Examines if said.code == Some(1) && said.stdout.contains("messaging migrate") => {
+                Ok(())
+            }
+            _ => refused(&said, 1, "messaging migrate"),
+        }
+    })
+    .await;
+    let tables = "SELECT count(*) FROM pg_stat_user_tables";
+    let (client, connection) =
+        tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("Postgres answers");
+    let connection = tokio::spawn(connection);
+    let made: i64 = client.query_one(tables, &[]).await.expect("a row").get(0);
+    assert_eq!(made, 0, "nothing was made in it");
+    drop(client);
+    connection.await.expect("no panic").expect("a clean end");
+    database.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.expect("dropped");
+}
+
+#[tokio::test]
 async fn without_the_streams_every_command_says_so_and_changes_nothing() {
     let stage = Stage::start().await;
     let context = async_nats::jetstream::new(stage.world.nats.client().await);
@@ -303,12 +332,13 @@ async fn no_command_waits_for_long_for_servers_that_take_connections_and_are_sil
     let settings = [("POSTGRES_URL", postgres_url.as_str()), ("NATS_URL", &nats_url)];
     // They wait and do nothing else: all of them at once.
     let each = TABLE.iter().filter(|row| !row.line.contains("{backup}")).map(async |row| {
-        let began = Instant::now();
         let words = stage.line(row);
-        let said = stage.run(&settings, &words, &["--reason", "a test", "--yes"]).await;
-        assert!(began.elapsed() < LONGEST, "{}: {:?}", row.line, began.elapsed());
+        let said = stage.run(&settings, &words, &["--reason", "a test", "--yes"]);
+        let said = tokio::time::timeout(PATIENCE, said).await;
+        let said = said.unwrap_or_else(|_| panic!("{} goes on waiting", row.line));
         assert_eq!(said.code, Some(1), "{}: {}", row.line, shown(&said));
         let text = format!("{}{}", said.stdout, said.stderr);
+        // After 5 s, it says; how busy the machine is otherwise is not the command's fault.
         assert!(text.contains("does not answer"), "{}: {text}", row.line);
     });
     futures_util::future::join_all(each).await;

@@ -31,7 +31,7 @@ pub struct RestoreArgs {
 pub async fn command(args: RestoreArgs, operator: &Operator) -> anyhow::Result<ExitCode> {
     let folder = args.folder;
     let manifest = Manifest::read(&folder).await?;
-    let (store, client) = (operator.store().await?, operator.nats().await?);
+    let (store, client) = (operator.bare_store().await?, operator.nats().await?);
     let held = fits(&manifest, &store, &client, operator).await?;
     if !held.is_empty() {
         operator.confirm(&format!("remove {}", held.join(", ")))?;
