@@ -51,12 +51,13 @@ impl Operator {
         self.store_from(migrate::latest()).await
     }
 
-    /// The same with any schema, as long as there is one.
+    /// The same with any schema, as long as there is one and no restore has left it half made.
     ///
     /// # Errors
     /// As [`Operator::store`].
     pub async fn store_from(&self, oldest: i32) -> anyhow::Result<Store> {
         let store = self.bare_store().await?;
+        store.is_whole().await?;
         match store.schema().await? {
             None => bail!(
                 "The database is empty: nothing of the service is in it. Name another, or run `messaging migrate`"
