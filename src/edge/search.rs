@@ -191,7 +191,7 @@ impl Looking<'_> {
                 return Ok((results, Some(Key { rank, seq, ..at })));
             }
             results.append(&mut window);
-            if found.low == 0 {
+            if found.low <= 1 {
                 return Ok((results, None));
             }
             at = Key { low: 0, high: found.low, rank: u64::MAX, seq: END, ..at };
@@ -218,7 +218,7 @@ impl Looking<'_> {
             };
             all.push(self.edge.store.candidates(&asked).await.map_err(store_error)?);
         }
-        let low = all.iter().map(|found| found.low).max().unwrap_or(0);
+        let low = all.iter().map(|found| found.low).max().unwrap_or(1);
         let candidates: BTreeMap<_, _> = all
             .into_iter()
             .flat_map(|found| found.candidates)

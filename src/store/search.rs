@@ -14,6 +14,7 @@ use super::{Store, StoreError, execute, named, row, rows, signed, unsigned};
 pub mod candidates;
 pub mod index;
 pub mod rebuild;
+mod stretch;
 pub mod vocabulary;
 
 /// Conversations that are searched: those with the newest messages. Each costs a look-up for each word, some 5 µs.
@@ -27,6 +28,8 @@ pub struct Searched {
     pub title: Option<String>,
     /// Messages in it, deleted ones too.
     pub messages: u64,
+    /// The place of its newest message in the log.
+    pub last: Seq,
 }
 
 /// How far the index is, as an operator sees it.
@@ -60,7 +63,7 @@ impl Store {
         user: UserId,
         only: Option<ConversationId>,
     ) -> Result<Vec<Searched>, StoreError> {
-        let sql = "SELECT c.id, c.type, c.title, c.message_count
+        let sql = "SELECT c.id, c.type, c.title, c.message_count, c.last_message_seq
                    FROM conversation_participants p JOIN conversations c ON c.id = p.conversation_id
                    WHERE p.user_id = $1 AND ($2::uuid IS NULL OR p.conversation_id = $2)
                    ORDER BY c.last_message_seq DESC LIMIT $3";
@@ -73,6 +76,7 @@ impl Store {
                     kind: named(row, "type", ConversationType::parse)?,
                     title: row.try_get("title")?,
                     messages: unsigned(row, "message_count")?,
+                    last: unsigned(row, "last_message_seq")?,
                 })
             };
             found.iter().map(searched).collect()

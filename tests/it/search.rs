@@ -94,6 +94,24 @@ async fn words_with_one_slip_are_found_where_the_words_themselves_are_not() {
 }
 
 #[tokio::test]
+async fn a_word_that_many_messages_have_is_not_taken_for_a_slip() {
+    let (world, ada, _, group) = talking().await;
+    let rest = world.node().rest(&ada);
+    send(&rest, group, "a cable for the xylophone").await;
+    for n in 1..20 {
+        send(&rest, group, &format!("table {n}")).await;
+    }
+    index::indexed(&world).await;
+    let far = ["a cable for the xylophone"];
+    assert_eq!(found(&rest, "table xylophone").await, far);
+    send(&rest, group, "table 20").await;
+    index::indexed(&world).await;
+    assert_eq!(found(&rest, "table xylophone").await, Vec::<String>::new());
+    assert_eq!(found(&rest, "table xylophne").await, Vec::<String>::new());
+    assert_eq!(found(&rest, "cable xylophne").await, far, "each word counts for itself");
+}
+
+#[tokio::test]
 async fn what_strangers_write_decides_nothing_about_what_is_found() {
     let (world, ada, _, own) = talking().await;
     let (chidi, dayo) = (world.user("Chidi"), world.user("Dayo"));

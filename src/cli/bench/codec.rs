@@ -7,13 +7,16 @@
 use std::ops::Range;
 
 use clap::ValueEnum;
-use memchr::{memchr, memmem};
+use memchr::memchr;
 use serde_json::Value;
 
 use super::frame;
 pub use resume::{Ticket, Welcome};
+pub use stamp::{MIN_CONTENT_BYTES, STAMP_BYTES, Stamp};
 
 mod resume;
+mod stamp;
+mod talk;
 
 /// A UUID in its text form.
 pub type Id = [u8; 36];
@@ -68,45 +71,11 @@ impl Protocol {
     }
 }
 
-/// Who sent a message, its number among the sender's, and when it was due (nanoseconds of the run).
-/// Travels in the content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    pub sender: u32,
-    pub number: u32,
-    pub due: u64,
-}
-
-/// `b1:` + sender + number + due in hex.
-const STAMP_BYTES: usize = 3 + 8 + 8 + 16;
-
-/// The shortest content that carries a [`Stamp`].
-pub const MIN_CONTENT_BYTES: usize = STAMP_BYTES;
-
-impl Stamp {
-    /// Finds the stamp in the text of a message or of a frame that holds one.
-    pub fn find(text: &[u8]) -> Option<Self> {
-        let at = memmem::find(text, b"\"content\":\"b1:")? + 14;
-        let digits = text.get(at..at + STAMP_BYTES - 3)?;
-        Some(Self {
-            sender: unhex(&digits[..8])? as u32,
-            number: unhex(&digits[8..16])? as u32,
-            due: unhex(&digits[16..])?,
-        })
-    }
-}
-
 fn hex(mut value: u64, out: &mut [u8]) {
     for digit in out.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(value & 15) as usize];
         value >>= 4;
     }
-}
-
-fn unhex(digits: &[u8]) -> Option<u64> {
-    digits
-        .iter()
-        .try_fold(0, |value, digit| Some(value << 4 | u64::from((*digit as char).to_digit(16)?)))
 }
 
 /// The frame of a `sendMessage`, ready but for the fields that change.
@@ -116,6 +85,7 @@ pub struct Request {
     request: Range<usize>,
     conversation: Range<usize>,
     stamp: Range<usize>,
+    words: Range<usize>,
     client_id: Range<usize>,
 }
 
@@ -123,7 +93,7 @@ impl Request {
     /// `content_bytes` below [`MIN_CONTENT_BYTES`] count as that many.
     pub fn new(protocol: Protocol, content_bytes: usize) -> Self {
         let padding = content_bytes.saturating_sub(STAMP_BYTES);
-        let (number, content) = ("#".repeat(10), "%".repeat(STAMP_BYTES) + &"m".repeat(padding));
+        let (number, content) = ("#".repeat(10), "%".repeat(STAMP_BYTES) + &"~".repeat(padding));
         let (conversation, client) = ("&".repeat(36), "@".repeat(36));
         let data = format!(
             r#"{{"conversationId":"{conversation}","content":"{content}","clientMessageId":"{client}"}}"#
@@ -141,7 +111,8 @@ impl Request {
         };
         let (request, conversation) = (find(b'#', 10), find(b'&', 36));
         let (stamp, client_id) = (find(b'%', STAMP_BYTES), find(b'@', 36));
-        Self { frame, request, conversation, stamp, client_id }
+        let words = stamp.end..stamp.end + padding;
+        Self { frame, request, conversation, stamp, words, client_id }
     }
 
     /// The frame for the message that `stamp` describes.
@@ -152,11 +123,8 @@ impl Request {
             number /= 10;
         }
         self.frame[self.conversation.clone()].copy_from_slice(conversation);
-        let out = &mut self.frame[self.stamp.clone()];
-        out[..3].copy_from_slice(b"b1:");
-        hex(stamp.sender.into(), &mut out[3..11]);
-        hex(stamp.number.into(), &mut out[11..19]);
-        hex(stamp.due, &mut out[19..]);
+        stamp.write(&mut self.frame[self.stamp.clone()]);
+        talk::say(stamp, &mut self.frame[self.words.clone()]);
         // A well-formed UUID, unique for sender and number.
         let out = &mut self.frame[self.client_id.clone()];
         out.copy_from_slice(b"00000000-0000-4000-8000-000000000000");

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::domain::ids::{ConversationId, Seq, UserId};
 use crate::domain::message::MessageType;
 
-use super::{Searched, Store, StoreError, mark, rows, signed, unsigned};
+use super::{Searched, Store, StoreError, mark, rows, signed, stretch, unsigned};
 
 /// What is said of messages beside their words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,9 +39,9 @@ pub struct Asked<'a> {
     pub is_common: bool,
     /// Candidates of one look at most. Each is read and compared: 2 ms for 500.
     pub window: usize,
-    /// For a common word: messages that are looked through, in all conversations together.
+    /// For a common word: messages that are looked through at most, in all conversations together.
     pub look_through: u64,
-    /// Places in the log: this one and behind, up to before that one.
+    /// Places in the log: this one and behind, up to before that one. A `low` of 0 is not known yet.
     pub low: Seq,
     pub high: Seq,
 }
@@ -59,14 +59,12 @@ pub struct Candidate {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
     pub candidates: Vec<Candidate>,
-    /// From here on nothing is missing; 0 when there is nothing more at all.
+    /// From here on nothing is missing; 1 when there is nothing more at all.
     pub low: Seq,
 }
 
 /// Words of a query that are looked up: the rarest leave few messages for the others.
 pub const NEEDLES: usize = 3;
-/// Messages that are looked through in a conversation at least.
-const LEAST: u64 = 10;
 /// Messages that are not indexed yet and are looked through, in all and of one conversation.
 const BEHIND: i64 = 1_000;
 const BEHIND_OF_ONE: i64 = 100;
@@ -80,7 +78,7 @@ macro_rules! compared {
         concat!(
             "WITH hits AS MATERIALIZED (",
             $($hits,)+
-            ") SELECT h.conversation_id, h.seq, m.content, m.created_at, h.is_last
+            ") SELECT h.conversation_id, h.seq, m.content, m.created_at
                FROM hits h LEFT JOIN messages m
                  ON m.conversation_id = h.conversation_id AND m.seq = h.seq
                 AND m.deleted_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > $5)
@@ -101,7 +99,7 @@ macro_rules! filtered {
 /// A look-up in each conversation: one for all of them at once compares each hit with all of the others. `OFFSET 0` keeps
 /// what follows out of the look-up, which otherwise would begin with all messages of the stretch.
 const RARE: &str = compared!(
-    "SELECT s.conversation_id, s.seq, false AS is_last FROM UNNEST($9::text[]) AS c(words)
+    "SELECT s.conversation_id, s.seq FROM UNNEST($9::text[]) AS c(words)
      CROSS JOIN LATERAL (
          SELECT * FROM message_search WHERE words @@ c.words::tsquery OFFSET 0) AS s
      WHERE s.seq >= $6 AND s.seq < $7 AND ",
@@ -109,24 +107,23 @@ const RARE: &str = compared!(
     " ORDER BY s.seq DESC LIMIT $8"
 );
 
-/// The last of a conversation that is looked at counts whether it has the words or not: it says how far that was.
+/// All messages of a stretch. The first `OFFSET 0`: a query is read once for a conversation, and not for each message of it,
+/// which takes as long as the message. The second: as above.
 const COMMON: &str = compared!(
-    "SELECT s.conversation_id, s.seq, s.is_last
-     FROM UNNEST($9::uuid[], $10::bigint[], $11::text[]) AS c(id, many, words)
+    "SELECT s.conversation_id, s.seq
+     FROM (SELECT id, words::tsquery AS words FROM UNNEST($9::uuid[], $10::text[]) AS u(id, words) OFFSET 0) AS c
      CROSS JOIN LATERAL (
-         SELECT e.*, row_number() OVER (ORDER BY e.seq DESC) = c.many AS is_last
-         FROM message_search e
-         WHERE e.conversation_id = c.id AND e.seq >= $6 AND e.seq < $7
-         ORDER BY e.seq DESC LIMIT c.many) AS s
-     WHERE s.is_last OR (s.words @@ c.words::tsquery AND ",
+         SELECT * FROM message_search e
+         WHERE e.conversation_id = c.id AND e.seq >= $6 AND e.seq < $7 OFFSET 0) AS s
+     WHERE s.words @@ c.words AND ",
     filtered!(),
-    ") ORDER BY s.seq DESC LIMIT $8"
+    " ORDER BY s.seq DESC LIMIT $8"
 );
 
 /// What is not indexed yet: messages behind the place of the index, and older ones that were changed behind it.
 const NEW: &str = compared!(
     "WITH at AS MATERIALIZED (SELECT last_seq FROM progress WHERE name = 'search')
-     SELECT s.conversation_id, s.seq, false AS is_last FROM (
+     SELECT s.conversation_id, s.seq FROM (
          SELECT s.* FROM at
          JOIN conversations c ON c.id = ANY($9) AND c.last_message_seq > at.last_seq
          CROSS JOIN LATERAL (
@@ -154,29 +151,39 @@ impl Store {
             let mut client = self.client().await?;
             let tx = client.build_transaction().read_only(true).start().await?;
             tx.batch_execute(PATIENCE).await?;
-            let low = signed(asked.low);
-            let high = signed(asked.high);
+            let stretch = if asked.is_common {
+                let Asked { conversations, low, high, look_through, .. } = *asked;
+                stretch::beginning(&tx, conversations, low, high, look_through).await?
+            } else {
+                asked.low
+            };
+            let (low, high) = (signed(stretch), signed(asked.high));
             let now = self.now();
             let kind = asked.filter.kind.map(MessageType::as_str);
             let Filter { sender, from, to, .. } = asked.filter;
             let shared: [&(dyn ToSql + Sync); 7] = [&sender, &kind, &from, &to, &now, &low, &high];
             let ids: Vec<Uuid> = asked.conversations.iter().map(|one| one.id).collect();
             let new = with(&shared, &[&BEHIND, &ids, &BEHIND_OF_ONE]);
-            let words = words(asked);
             let window = i64::try_from(asked.window).unwrap_or(i64::MAX);
-            let (found, new) = if asked.is_common {
-                let many = many(asked);
-                let all: i64 = many.iter().sum();
-                let params = with(&shared, &[&all, &ids, &many, &words]);
-                tokio::try_join!(rows(&tx, COMMON, &params), rows(&tx, NEW, &new))?
+            let (found, new, low) = if asked.is_common {
+                let there: Vec<&Searched> =
+                    asked.conversations.iter().filter(|one| one.last >= stretch).collect();
+                let ids: Vec<Uuid> = there.iter().map(|one| one.id).collect();
+                let words = words(asked, there);
+                // None is left out: twice as many are there at most.
+                let all = signed(2 * asked.look_through);
+                let params = with(&shared, &[&all, &ids, &words]);
+                let (found, new) = tokio::try_join!(rows(&tx, COMMON, &params), rows(&tx, NEW, &new))?;
+                (found, new, stretch)
             } else {
+                let words = words(asked, asked.conversations);
                 let params = with(&shared, &[&window, &words]);
-                tokio::try_join!(rows(&tx, RARE, &params), rows(&tx, NEW, &new))?
+                let (found, new) = tokio::try_join!(rows(&tx, RARE, &params), rows(&tx, NEW, &new))?;
+                let low = full(asked.window, &found)?.unwrap_or(asked.low);
+                (found, new, low)
             };
             tx.commit().await?;
-            let low = if asked.is_common { reached(&found)? } else { full(asked.window, &found)? };
-            let low = low.unwrap_or(asked.low);
-            gathered(asked, &found, &new, low)
+            gathered(asked, &found, &new, low.max(1))
         })
         .await
     }
@@ -192,17 +199,6 @@ fn with<'a>(
 /// The place of the last, if there were as many as there could be.
 fn full(window: usize, found: &[Row]) -> Result<Option<Seq>, StoreError> {
     found.get(window - 1).map(|row| unsigned(row, "seq")).transpose()
-}
-
-/// The place from which all conversations were looked through.
-fn reached(found: &[Row]) -> Result<Option<Seq>, StoreError> {
-    for row in found {
-        // In order, the newest first.
-        if row.try_get("is_last")? {
-            return unsigned(row, "seq").map(Some);
-        }
-    }
-    Ok(None)
 }
 
 fn gathered(asked: &Asked<'_>, found: &[Row], new: &[Row], low: Seq) -> Result<Found, StoreError> {
@@ -232,8 +228,8 @@ fn lexeme(mark: &str, word: &str, is_prefix: bool) -> String {
     format!("'{mark}{word}'{}", if is_prefix { ":*" } else { "" })
 }
 
-/// What is looked for in each conversation, in the language of the index.
-fn words(asked: &Asked<'_>) -> Vec<String> {
+/// What is looked for in each of some conversations, in the language of the index.
+fn words<'a>(asked: &Asked<'_>, within: impl IntoIterator<Item = &'a Searched>) -> Vec<String> {
     let words = |one: &Searched| {
         let mark = mark(one.id);
         let needle = |needle: &Needle| {
@@ -242,16 +238,5 @@ fn words(asked: &Asked<'_>) -> Vec<String> {
         };
         asked.needles.iter().take(NEEDLES).map(needle).collect::<Vec<_>>().join("&")
     };
-    asked.conversations.iter().map(words).collect()
-}
-
-/// How many messages of each conversation are looked through: as many as it has among all of them.
-fn many(asked: &Asked<'_>) -> Vec<i64> {
-    let all: u64 = asked.conversations.iter().map(|one| one.messages).sum();
-    let share = |one: &Searched| {
-        let share =
-            u128::from(asked.look_through) * u128::from(one.messages) / u128::from(all.max(1));
-        signed(u64::try_from(share).unwrap_or(asked.look_through).max(LEAST))
-    };
-    asked.conversations.iter().map(share).collect()
+    within.into_iter().map(words).collect()
 }

@@ -19,31 +19,47 @@ const COUNTED: i64 = 2_000;
 /// Words that a typed one may be a slip of. Each is looked up like a typed one.
 const MEANT: i64 = 8;
 
+/// A word that so many messages of the asker's conversations have is spelled as they spell it: a page of results.
+const SPELLED: i64 = 20;
+
+/// Messages of the asker that have a word: a look-up in one conversation after the other, some 3 µs each, until enough are
+/// found. `OFFSET 0` keeps it a look-up. One for all conversations at once takes four times as long: what a look-up has to
+/// prove grows with the square of what it looks for.
+macro_rules! in_conversations {
+    ($word:literal) => {
+        concat!(
+            "SELECT FROM UNNEST($5::text[]) AS c(mark)
+             CROSS JOIN LATERAL (
+                 SELECT conversation_id FROM message_search
+                 WHERE words @@ ('''' || c.mark || ",
+            $word,
+            " || '''')::tsquery OFFSET 0) AS e
+             WHERE e.conversation_id = ANY($6::uuid[])"
+        )
+    };
+}
+
 /// All words that have one of the halves and one of the patterns, some 2 µs for each that has the half: 10 ms for the few
-/// thousand of 100,000 that begin with the same two letters. Then those that are in a conversation of the asker, a look-up of
-/// a few microseconds in each of them. `OFFSET 0` keeps it a look-up.
-const SLIPS: &str = "
-WITH slips AS MATERIALIZED (
-    SELECT word FROM (
-        SELECT word FROM search_words
-        WHERE word >= $1 COLLATE \"C\" AND word <= ($1 || U&'\\+10FFFF') COLLATE \"C\" AND word LIKE ANY($4)
-        UNION
-        SELECT word FROM search_words
-        WHERE reverse(word) COLLATE \"C\" >= reverse($2) COLLATE \"C\"
-          AND reverse(word) COLLATE \"C\" <= (reverse($2) || U&'\\+10FFFF') COLLATE \"C\" AND word LIKE ANY($4)
-        UNION
-        SELECT word FROM search_words WHERE word = $3 COLLATE \"C\"
-    ) AS any_of_them ORDER BY word
-)
-SELECT s.word
-FROM slips s
-CROSS JOIN LATERAL (
-    SELECT string_agg('''' || c.mark || s.word || '''', '|')::tsquery AS words FROM UNNEST($5::text[]) AS c(mark)
-) AS asked
-WHERE EXISTS (
-    SELECT FROM (SELECT conversation_id FROM message_search WHERE words @@ asked.words OFFSET 0) AS e
-    WHERE e.conversation_id = ANY($6::uuid[]))
-LIMIT $7";
+/// thousand of 100,000 that begin with the same two letters. Then those that are in a conversation of the asker.
+const SLIPS: &str = concat!(
+    "WITH slips AS MATERIALIZED (
+         SELECT word FROM (
+             SELECT word FROM search_words
+             WHERE word >= $1 COLLATE \"C\" AND word <= ($1 || U&'\\+10FFFF') COLLATE \"C\" AND word LIKE ANY($4)
+             UNION
+             SELECT word FROM search_words
+             WHERE reverse(word) COLLATE \"C\" >= reverse($2) COLLATE \"C\"
+               AND reverse(word) COLLATE \"C\" <= (reverse($2) || U&'\\+10FFFF') COLLATE \"C\" AND word LIKE ANY($4)
+             UNION
+             SELECT word FROM search_words WHERE word = $3 COLLATE \"C\"
+         ) AS any_of_them ORDER BY word)
+     SELECT s.word FROM slips s
+     WHERE (SELECT count(*) FROM (",
+    in_conversations!("$8::text"),
+    " LIMIT $9) AS spelled) < $9 AND EXISTS (",
+    in_conversations!("s.word"),
+    ") LIMIT $7"
+);
 
 /// How common words are.
 #[derive(Debug, Clone, Default)]
@@ -96,7 +112,8 @@ impl Store {
         .await
     }
 
-    /// Words of these conversations that somebody may have meant, in the order of the alphabet.
+    /// Words of these conversations that somebody may have meant, in the order of the alphabet; none for a word that many of
+    /// their messages have.
     ///
     /// Which they are must not depend on what others write elsewhere, or whoever plants words of their own could find out
     /// what strangers say: so nothing is left out for being rare, and the limit counts only words of these conversations.
@@ -112,14 +129,18 @@ impl Store {
             return Ok(Vec::new());
         };
         let patterns = slips::patterns(typed);
-        let marks: Vec<String> = conversations.iter().map(|one| mark(one.id)).collect();
-        let ids: Vec<ConversationId> = conversations.iter().map(|one| one.id).collect();
+        // The smallest first: there it takes least to find a few messages that have a word.
+        let mut smallest: Vec<&Searched> = conversations.iter().collect();
+        smallest.sort_by_key(|one| one.messages);
+        let marks: Vec<String> = smallest.iter().map(|one| mark(one.id)).collect();
+        let ids: Vec<ConversationId> = smallest.iter().map(|one| one.id).collect();
         self.within(async {
             let mut client = self.client().await?;
             let tx = client.build_transaction().read_only(true).start().await?;
             tx.batch_execute(PATIENCE).await?;
-            let params: [&(dyn ToSql + Sync); 7] =
-                [&beginning, &ending, &crossed, &patterns, &marks, &ids, &MEANT];
+            let params: [&(dyn ToSql + Sync); 9] = [
+                &beginning, &ending, &crossed, &patterns, &marks, &ids, &MEANT, &typed, &SPELLED,
+            ];
             let found = rows(&tx, SLIPS, &params).await?;
             tx.commit().await?;
             let words = found.iter().map(|row| Ok(row.try_get("word")?));
