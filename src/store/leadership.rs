@@ -135,9 +135,10 @@ impl Leader {
         Ok(())
     }
 
-    /// Forgets changes before `first`, the beginning of the log: no cursor reaches back to them. Those of messages stay until
-    /// the index of words has them, however far it is behind. At most `limit` of each kind; returns whether there may be
-    /// more.
+    /// Forgets changes before `first`, the beginning of the log: no cursor reaches back to them. Those of messages that the
+    /// index of words has stay until it has them too, however far it is behind; one that it has not come to it will read
+    /// as it is then. So while nobody indexes, what is kept is of messages from before that: the edits of a day, for longer none
+    /// may be edited, and their deletions. At most `limit` of each kind; returns whether there may be more.
     ///
     /// # Errors
     /// As every statement.
@@ -145,9 +146,10 @@ impl Leader {
         let mut more = false;
         for sql in [
             "DELETE FROM message_changes WHERE seq IN
-                 (SELECT seq FROM message_changes
-                  WHERE seq < $1 AND seq <= (SELECT last_seq FROM progress WHERE name = 'search')
-                  ORDER BY seq LIMIT $2)",
+                 (SELECT c.seq FROM message_changes c
+                  CROSS JOIN (SELECT last_seq FROM progress WHERE name = 'search') AS at
+                  WHERE c.seq < $1 AND (c.seq <= at.last_seq OR c.message_seq > at.last_seq)
+                  ORDER BY c.seq LIMIT $2)",
             "DELETE FROM conversation_changes WHERE seq IN
                  (SELECT seq FROM conversation_changes WHERE seq < $1 ORDER BY seq LIMIT $2)",
             "DELETE FROM membership_changes WHERE (user_id, seq) IN

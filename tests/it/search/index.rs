@@ -1,6 +1,9 @@
 //! The index behind it: it follows, and it is rebuilt.
 
+use async_nats::jetstream;
+
 use super::*;
+use crate::harness::flow::place_of;
 
 /// Waits until everything that is persisted is indexed.
 pub async fn indexed(world: &World) {
@@ -104,6 +107,49 @@ async fn chatter(world: &World, conversation: Uuid, from: i64, messages: i32) {
     client.execute(sql, &[&i64::from(messages)]).await.expect("as if");
     let sql = "UPDATE progress SET last_seq = GREATEST(last_seq, $1) WHERE name = 'search'";
     client.execute(sql, &[&(from + i64::from(messages))]).await.expect("as if");
+}
+
+#[tokio::test]
+async fn of_what_the_log_has_forgotten_only_changes_of_indexed_messages_wait_for_the_indexer() {
+    let (mut world, ada, bayo, group) = talking().await;
+    let rest = world.node().rest(&ada);
+    let edit = async |message: Value, content: &str| {
+        let path = format!("/messages/{}", id_of(&message));
+        rest.put(&path, json!({ "content": content })).await.expect(200);
+    };
+    let old = send(&rest, group, "yam").await;
+    indexed(&world).await;
+    // Nobody gets to index from now on.
+    let holder = world.database.client().await;
+    let hold = "BEGIN; SELECT FROM progress WHERE name = 'search' FOR UPDATE";
+    holder.batch_execute(hold).await.expect("held");
+    let kept = place_of(&old).0;
+    let new = send(&rest, group, "okra").await;
+    for content in ["beans", "egusi"] {
+        edit(new.clone(), content).await;
+    }
+    edit(old, "plantain").await;
+    world.persisted().await;
+    let database = world.database.client().await;
+    let changed = async || {
+        let sql = "SELECT message_seq FROM message_changes ORDER BY seq";
+        let rows = database.query(sql, &[]).await.expect("rows");
+        rows.iter().map(|row| row.get::<_, i64>(0).unsigned_abs()).collect::<Vec<_>>()
+    };
+    assert_eq!(changed().await, [place_of(&new).0, place_of(&new).0, kept]);
+    world.node_mut(0).terminate().await;
+    let log = jetstream::new(world.nats.client().await).get_stream("CHAT").await.expect("the log");
+    log.purge().await.expect("forgotten");
+    let node = world.add_node(UNPACED).await;
+    eventually("what nobody needs is gone", async || (changed().await == [kept]).then_some(()))
+        .await;
+    holder.batch_execute("ROLLBACK").await.expect("let go");
+    indexed(&world).await;
+    let other = world.nodes()[node].rest(&bayo);
+    assert_eq!(found(&other, "egusi or plantain").await.len(), 2);
+    assert_eq!(found(&other, "yam or okra or beans").await, Vec::<String>::new());
+    let expected = ["egusi", "plantain", ""].map(str::to_owned);
+    assert_eq!(words(&world).await, expected.into());
 }
 
 #[tokio::test]
