@@ -75,7 +75,7 @@ impl Operator {
     /// When it does not answer within seconds.
     pub async fn bare_store(&self) -> anyhow::Result<Store> {
         let settings = settings::store(&self.config.postgres);
-        let connecting = Store::connect(&settings, Arc::new(SystemClock));
+        let connecting = Store::connect_at_start(&settings, Arc::new(SystemClock));
         let connected = tokio::time::timeout(PATIENCE, connecting).await;
         let connected = connected.map_err(|_| anyhow!("Postgres does not answer within 5 s"))?;
         connected.context("Postgres cannot be reached")
