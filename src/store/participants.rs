@@ -108,6 +108,27 @@ pub(super) async fn insert(
     Ok(())
 }
 
+/// Takes in people who are not there, in a transaction that holds the conversation's row. Whoever had asked to be let in asks
+/// no more.
+///
+/// # Errors
+/// [`Refused::Banned`] where one of them is.
+pub(super) async fn take_in(
+    tx: &Transaction<'_>,
+    conversation: ConversationId,
+    new: &[UserId],
+    now: Timestamp,
+) -> Result<(), ChangeError> {
+    if bans::any(tx, conversation, new).await? {
+        return Err(Refused::Banned.into());
+    }
+    joining::forget(tx, conversation, new).await?;
+    users::ensure_stubs(tx, new).await?;
+    insert(tx, conversation, new, Role::Member, now).await?;
+    let by = i32::try_from(new.len()).unwrap_or(i32::MAX);
+    Ok(count_change(tx, conversation, by, now).await?)
+}
+
 /// A conversation whose row is locked.
 pub(super) struct Locked {
     pub kind: ConversationType,
@@ -300,13 +321,7 @@ impl Store {
             if new.is_empty() {
                 return Ok(new);
             }
-            if bans::any(&tx, conversation, &new).await? {
-                return Err(Refused::Banned.into());
-            }
-            joining::forget(&tx, conversation, &new).await?;
-            users::ensure_stubs(&tx, &new).await?;
-            insert(&tx, conversation, &new, Role::Member, now).await?;
-            count_change(&tx, conversation, i32::try_from(count).unwrap_or(i32::MAX), now).await?;
+            take_in(&tx, conversation, &new, now).await?;
             announce_and_commit(tx, conversation, now, |after| event(after, &new)).await?;
             Ok(new)
         })

@@ -58,9 +58,10 @@ struct Wanted {
 
 /// Prints events until stopped.
 pub async fn command(args: Args, operator: &Operator) -> anyhow::Result<ExitCode> {
-    let mut wanted = wanted(&args, operator).await?;
     let (client, refusals) = operator.nats_with_refusals().await?;
+    // Before it is read whose conversations are wanted: who comes into one meanwhile is heard of here.
     let mut watch = Watch::begin(&client, args.conversation).await?;
+    let mut wanted = wanted(&args, operator).await?;
     eprintln!("Listening; Ctrl-C ends it.");
     let mut left = args.limit.unwrap_or(u64::MAX);
     while left > 0 {
@@ -91,6 +92,9 @@ async fn wanted(args: &Args, operator: &Operator) -> anyhow::Result<Wanted> {
         }
         let filter = Filter { user, context, ..Filter::default() };
         let found = operator.store().await?.admin_conversations(&filter, FOLLOWED).await?;
+        if found.len() == FOLLOWED as usize {
+            eprintln!("Only the first {FOLLOWED} conversations are followed.");
+        }
         Some(found.into_iter().map(|row| row.id).collect())
     } else {
         None

@@ -8,11 +8,10 @@ use crate::domain::ids::{ConversationId, UserId};
 use crate::domain::membership::{self, Refused, State};
 
 use crate::store::audit::{self, Audit};
-use crate::store::bans;
 use crate::store::conversations::ChangeError;
 use crate::store::outbox::OutboxEvent;
 use crate::store::participants::{self, Locked};
-use crate::store::{Store, StoreError, execute, rows, users};
+use crate::store::{Store, StoreError, execute, rows};
 
 use super::conversations::announce;
 
@@ -53,14 +52,8 @@ async fn moved(
     match what {
         Move::Add { max } => {
             membership::may_add(state, Role::Admin, count, max)?;
-            if bans::any(tx, conversation, &others).await? {
-                return Err(Refused::Banned.into());
-            }
             if !others.is_empty() {
-                users::ensure_stubs(tx, &others).await?;
-                participants::insert(tx, conversation, &others, Role::Member, now).await?;
-                let by = i32::try_from(count).unwrap_or(i32::MAX);
-                participants::count_change(tx, conversation, by, now).await?;
+                participants::take_in(tx, conversation, &others, now).await?;
             }
             return Ok(others);
         }

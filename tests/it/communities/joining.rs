@@ -152,3 +152,19 @@ async fn a_ban_ends_a_request_and_is_the_admins_alone() {
         .await
         .refused(StatusCode::BAD_REQUEST, "invalid");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_an_operator_lets_in_asks_no_more() {
+    let scene = Scene::start().await;
+    let chidi = scene.world.user("Chidi");
+    let (rest, ada) = (scene.world.node().rest(&chidi), scene.ada());
+    scene.set(json!({"joinApproval": true})).await;
+    rest.post(&scene.path("/join"), json!({})).await.expect(202);
+    let (id, whom) = (scene.id.to_string(), chidi.id.to_string());
+    let add = ["conversation", "participants", &id, "--add", &whom];
+    scene.world.run_admin(&add).await.fine();
+    let shown = ada.get(&scene.path("")).await.expect(200);
+    assert_eq!((&shown["participantCount"], &shown["joinRequestCount"]), (&json!(3), &json!(0)));
+    let approve = scene.path(&format!("/join-requests/{whom}/approve"));
+    ada.post(&approve, json!({})).await.refused(StatusCode::NOT_FOUND, "not_found");
+}
