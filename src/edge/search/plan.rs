@@ -75,7 +75,8 @@ pub fn plan(
         (false, true) => u64::MAX,
     };
     let hold = pages.saturating_mul(limit).saturating_mul(messages) / together.max(1);
-    let looked_up = if is_common { NEEDLES } else { worthwhile(&needles, &expected, left, messages) };
+    let looked_up =
+        if is_common { NEEDLES } else { worthwhile(&needles, &expected, left, messages) };
     needles.truncate(looked_up);
     let found = needles.iter().fold(messages, left);
     let window = match usize::try_from(found / together.max(1)) {

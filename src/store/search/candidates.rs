@@ -173,12 +173,14 @@ impl Store {
                 // None is left out: twice as many are there at most.
                 let all = signed(2 * asked.look_through);
                 let params = with(&shared, &[&all, &ids, &words]);
-                let (found, new) = tokio::try_join!(rows(&tx, COMMON, &params), rows(&tx, NEW, &new))?;
+                let (found, new) =
+                    tokio::try_join!(rows(&tx, COMMON, &params), rows(&tx, NEW, &new))?;
                 (found, new, stretch)
             } else {
                 let words = words(asked, asked.conversations);
                 let params = with(&shared, &[&window, &words]);
-                let (found, new) = tokio::try_join!(rows(&tx, RARE, &params), rows(&tx, NEW, &new))?;
+                let (found, new) =
+                    tokio::try_join!(rows(&tx, RARE, &params), rows(&tx, NEW, &new))?;
                 let low = full(asked.window, &found)?.unwrap_or(asked.low);
                 (found, new, low)
             };

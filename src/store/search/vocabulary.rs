@@ -138,9 +138,8 @@ impl Store {
             let mut client = self.client().await?;
             let tx = client.build_transaction().read_only(true).start().await?;
             tx.batch_execute(PATIENCE).await?;
-            let params: [&(dyn ToSql + Sync); 9] = [
-                &beginning, &ending, &crossed, &patterns, &marks, &ids, &MEANT, &typed, &SPELLED,
-            ];
+            let params: [&(dyn ToSql + Sync); 9] =
+                [&beginning, &ending, &crossed, &patterns, &marks, &ids, &MEANT, &typed, &SPELLED];
             let found = rows(&tx, SLIPS, &params).await?;
             tx.commit().await?;
             let words = found.iter().map(|row| Ok(row.try_get("word")?));

@@ -169,9 +169,11 @@ async fn a_common_word_is_found_in_one_stretch_after_the_other_however_people_wr
     let mut more = String::new();
     for _ in 0..60 {
         let page = search(&other, "beans", &format!("&limit=100{more}")).await;
-        let places = page["results"].as_array().expect("results").iter().map(|one| {
-            (id_of(&one["message"]), one["conversation"]["id"] == json!(first))
-        });
+        let places = page["results"]
+            .as_array()
+            .expect("results")
+            .iter()
+            .map(|one| (id_of(&one["message"]), one["conversation"]["id"] == json!(first)));
         seen.extend(places);
         let Some(cursor) = page["nextCursor"].as_str() else { break };
         more = format!("&cursor={cursor}");

@@ -26,7 +26,8 @@ static TEXT: LazyLock<Vec<u8>> = LazyLock::new(|| {
 pub fn say(stamp: Stamp, out: &mut [u8]) {
     let text = &*TEXT;
     let most = text.len() - out.len().min(text.len());
-    let start = mixed(u64::from(stamp.sender) << 32 | u64::from(stamp.number)) as usize % (most + 1);
+    let start =
+        mixed(u64::from(stamp.sender) << 32 | u64::from(stamp.number)) as usize % (most + 1);
     // From the beginning of a word.
     let skipped = text[start..].iter().position(|byte| *byte == b' ').map_or(0, |at| at + 1);
     for (to, from) in out.iter_mut().zip(text[start..].iter().skip(skipped).chain(text)) {
