@@ -37,6 +37,8 @@ pub use restore::command as restore;
 
 /// Whatever the schema is, it can be copied: one makes a backup before one migrates.
 const OLDEST: i32 = 1;
+/// The first schema in which what operators do is noted.
+const NOTED: i32 = 19;
 /// The file that makes a folder a backup; written last.
 const MANIFEST: &str = "manifest.json";
 /// The copy of Postgres.
@@ -86,6 +88,10 @@ async fn make(
 ) -> anyhow::Result<Manifest> {
     let mut pieces = vec![stream(folder, &client, subjects::INGEST_STREAM).await?];
     let cut = store.cut().await?;
+    if cut.schema >= NOTED {
+        // Whoever makes one has everybody's messages, as with an export.
+        store.note(&operator.audit("backup", folder.display())).await?;
+    }
     let (last_seq, epoch, schema, server) =
         (cut.last_seq, cut.epoch.clone(), cut.schema, cut.server);
     let files = cut.files;

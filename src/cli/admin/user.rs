@@ -38,7 +38,7 @@ enum Action {
     Ban(One),
     /// Let a suspended or banned user in again.
     Restore(One),
-    /// Close a user's connections; they may come back.
+    /// Close a user's connections (4403): their apps stay away until they are opened anew.
     Disconnect(One),
 }
 

@@ -57,6 +57,10 @@ impl Scene {
         let media = [("MESSAGING_MEDIA_URL", self.media.as_str())];
         let output = self.world.admin_with(&["backup", self.folder(), "--json"], &media).await;
         assert!(output.status.success(), "{}", said(&output));
+        let noted = "SELECT count(*) FROM audit WHERE action = 'backup' AND target = $1";
+        let client = self.world.database.client().await;
+        let noted = client.query_one(noted, &[&self.folder()]).await.expect("a row");
+        assert_eq!(noted.get::<_, i64>(0), 1, "who has everybody's messages");
         document(&output)
     }
 }

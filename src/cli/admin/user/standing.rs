@@ -133,7 +133,7 @@ pub async fn apply(
     operator.say(&value, &sentence)
 }
 
-/// Closes the connections of a user, who may come back.
+/// Closes the connections of a user, who may connect again.
 pub async fn disconnect(args: One, operator: &Operator) -> anyhow::Result<ExitCode> {
     let user = super::find(operator, args.user).await?.user.id;
     let store = operator.store().await?;
