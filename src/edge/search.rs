@@ -106,6 +106,13 @@ struct Ranked {
     snippet: String,
 }
 
+/// Results, where the next page begins, and whether some were looked for in what is not indexed yet.
+struct Collected {
+    ranked: Vec<Ranked>,
+    next: Option<Key>,
+    is_behind: bool,
+}
+
 /// Looks for messages.
 ///
 /// # Errors
@@ -148,16 +155,18 @@ impl Looking<'_> {
         };
         let at = start.unwrap_or(first);
         let plans = self.plans(at.with_slips).await?;
-        let (mut ranked, mut next) = self.collect(&plans, at, skipped).await?;
+        let Collected { mut ranked, mut next, is_behind } =
+            self.collect(&plans, at, skipped).await?;
         if start.is_none() && next.is_none() && ranked.len() < FEW.min(self.search.limit) {
             let with_slips = self.plans(true).await?;
             let adds = with_slips.iter().zip(&plans).any(|(more, plan)| {
                 let words = |plan: &Plan| plan.needles.iter().map(Vec::len).sum::<usize>();
                 words(more) > words(plan)
             });
-            if adds {
+            // The words of what is not indexed are not in the vocabulary either.
+            if adds || is_behind {
                 let at = Key { with_slips: true, ..first };
-                (ranked, next) = self.collect(&with_slips, at, skipped).await?;
+                Collected { ranked, next, .. } = self.collect(&with_slips, at, skipped).await?;
             }
         }
         ranked.drain(..skipped.min(ranked.len()));
@@ -170,11 +179,13 @@ impl Looking<'_> {
         plans: &[Plan],
         mut at: Key,
         skipped: usize,
-    ) -> Result<(Vec<Ranked>, Option<Key>), ApiError> {
+    ) -> Result<Collected, ApiError> {
         let wanted = self.search.limit + skipped;
         let mut results: Vec<Ranked> = Vec::new();
+        let mut is_behind = false;
         for _ in 0..WINDOWS {
             let found = self.window(plans, at).await?;
+            is_behind |= found.is_behind;
             if at.high == END {
                 // What is written from now on is behind the window.
                 at.high = found.candidates.first().map_or(at.high, |newest| newest.seq + 1);
@@ -188,18 +199,19 @@ impl Looking<'_> {
                 let last = window.last().map(|one| (one.rank, one.candidate.seq));
                 let (rank, seq) = last.unwrap_or((at.rank, at.seq));
                 results.append(&mut window);
-                return Ok((results, Some(Key { rank, seq, ..at })));
+                let next = Some(Key { rank, seq, ..at });
+                return Ok(Collected { ranked: results, next, is_behind });
             }
             results.append(&mut window);
             if found.low <= 1 {
-                return Ok((results, None));
+                return Ok(Collected { ranked: results, next: None, is_behind });
             }
             at = Key { low: 0, high: found.low, rank: u64::MAX, seq: END, ..at };
             if results.len() == wanted {
                 break;
             }
         }
-        Ok((results, Some(at)))
+        Ok(Collected { ranked: results, next: Some(at), is_behind })
     }
 
     /// The candidates of all alternatives in a window.
@@ -219,13 +231,14 @@ impl Looking<'_> {
             all.push(self.edge.store.candidates(&asked).await.map_err(store_error)?);
         }
         let low = all.iter().map(|found| found.low).max().unwrap_or(1);
+        let is_behind = all.iter().any(|found| found.is_behind);
         let candidates: BTreeMap<_, _> = all
             .into_iter()
             .flat_map(|found| found.candidates)
             .filter(|candidate| candidate.seq >= low)
             .map(|candidate| ((candidate.seq, candidate.conversation_id), candidate))
             .collect();
-        Ok(Found { candidates: candidates.into_values().rev().collect(), low })
+        Ok(Found { candidates: candidates.into_values().rev().collect(), low, is_behind })
     }
 
     fn ranked(&self, candidates: Vec<Candidate>, at: Key) -> Vec<Ranked> {

@@ -61,6 +61,8 @@ pub struct Found {
     pub candidates: Vec<Candidate>,
     /// From here on nothing is missing; 1 when there is nothing more at all.
     pub low: Seq,
+    /// Are there messages among them that are not indexed yet? Nothing is known of their words.
+    pub is_behind: bool,
 }
 
 /// Words of a query that are looked up: the rarest leave few messages for the others.
@@ -222,7 +224,8 @@ fn gathered(asked: &Asked<'_>, found: &[Row], new: &[Row], low: Seq) -> Result<F
             Candidate { conversation_id, seq, content, created_at },
         );
     }
-    Ok(Found { candidates: candidates.into_values().rev().collect(), low })
+    let candidates = candidates.into_values().rev().collect();
+    Ok(Found { candidates, low, is_behind: !new.is_empty() })
 }
 
 /// Words are letters and digits: nothing in them means anything to the database.

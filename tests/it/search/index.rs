@@ -153,6 +153,22 @@ async fn of_what_the_log_has_forgotten_only_changes_of_indexed_messages_wait_for
 }
 
 #[tokio::test]
+async fn what_nobody_has_indexed_yet_is_found_by_a_slip_too() {
+    let (world, ada, bayo, group) = talking().await;
+    let (rest, other) = (world.node().rest(&ada), world.node().rest(&bayo));
+    let mut client = world.database.client().await;
+    let held = client.transaction().await.expect("a transaction");
+    // Whoever indexes has to wait.
+    let hold = "SELECT last_seq FROM progress WHERE name = 'search' FOR UPDATE";
+    held.query_one(hold, &[]).await.expect("held");
+    send(&rest, group, "fresh okra").await;
+    assert_eq!(found(&other, "okro").await, ["fresh okra"]);
+    drop(held);
+    indexed(&world).await;
+    assert_eq!(found(&other, "okro").await, ["fresh okra"]);
+}
+
+#[tokio::test]
 async fn a_common_word_is_found_in_one_stretch_after_the_other_however_people_write_in_bursts() {
     let (world, ada, bayo, first) = talking().await;
     let (rest, other) = (world.node().rest(&ada), world.node().rest(&bayo));
