@@ -6,8 +6,8 @@
 //! missing, so that the next page goes on there.
 
 use jiff::Timestamp;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
 
 use crate::domain::ids::{ConversationId, Seq, UserId};
@@ -151,7 +151,10 @@ impl Store {
     pub async fn candidates(&self, asked: &Asked<'_>) -> Result<Found, StoreError> {
         self.within(async {
             let mut client = self.client().await?;
-            let tx = client.build_transaction().read_only(true).start().await?;
+            // Seen at one moment: what is indexed between two statements would be found by neither.
+            let moment = IsolationLevel::RepeatableRead;
+            let tx = client.build_transaction().isolation_level(moment).read_only(true);
+            let tx = tx.start().await?;
             tx.batch_execute(PATIENCE).await?;
             let stretch = if asked.is_common {
                 let Asked { conversations, low, high, look_through, .. } = *asked;
