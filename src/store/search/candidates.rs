@@ -113,7 +113,7 @@ const RARE: &str = compared!(
 /// which takes as long as the message. The second: as above.
 const COMMON: &str = compared!(
     "SELECT s.conversation_id, s.seq
-     FROM (SELECT id, words::tsquery AS words FROM UNNEST($9::uuid[], $10::text[]) AS u(id, words) OFFSET 0) AS c
+     FROM (SELECT id, words::tsquery AS words FROM UNNEST($9::text[], $10::uuid[]) AS u(words, id) OFFSET 0) AS c
      CROSS JOIN LATERAL (
          SELECT * FROM message_search e
          WHERE e.conversation_id = c.id AND e.seq >= $6 AND e.seq < $7 OFFSET 0) AS s
@@ -169,26 +169,21 @@ impl Store {
             let shared: [&(dyn ToSql + Sync); 7] = [&sender, &kind, &from, &to, &now, &low, &high];
             let ids: Vec<Uuid> = asked.conversations.iter().map(|one| one.id).collect();
             let new = with(&shared, &[&BEHIND, &ids, &BEHIND_OF_ONE]);
-            let window = i64::try_from(asked.window).unwrap_or(i64::MAX);
-            let (found, new, low) = if asked.is_common {
-                let there: Vec<&Searched> =
-                    asked.conversations.iter().filter(|one| one.last >= stretch).collect();
-                let ids: Vec<Uuid> = there.iter().map(|one| one.id).collect();
-                let words = words(asked, there);
-                // None is left out: twice as many are there at most.
-                let all = signed(2 * asked.look_through);
-                let params = with(&shared, &[&all, &ids, &words]);
-                let (found, new) =
-                    tokio::try_join!(rows(&tx, COMMON, &params), rows(&tx, NEW, &new))?;
-                (found, new, stretch)
-            } else {
-                let words = words(asked, asked.conversations);
-                let params = with(&shared, &[&window, &words]);
-                let (found, new) =
-                    tokio::try_join!(rows(&tx, RARE, &params), rows(&tx, NEW, &new))?;
-                let low = full(asked.window, &found)?.unwrap_or(asked.low);
-                (found, new, low)
-            };
+            // The others have nothing there.
+            let there = || asked.conversations.iter().filter(|one| one.last >= stretch);
+            let words = words(asked, there());
+            let of: Vec<Uuid> = there().map(|one| one.id).collect();
+            // Of a stretch none is left out: twice as many are there at most.
+            let most = if asked.is_common { 2 * asked.look_through } else { asked.window as u64 };
+            let most = signed(most);
+            let mut params = with(&shared, &[&most, &words]);
+            if asked.is_common {
+                params.push(&of);
+            }
+            let sql = if asked.is_common { COMMON } else { RARE };
+            let (found, new) = tokio::try_join!(rows(&tx, sql, &params), rows(&tx, NEW, &new))?;
+            let filled = if asked.is_common { None } else { full(asked.window, &found)? };
+            let low = filled.unwrap_or(stretch);
             tx.commit().await?;
             gathered(asked, &found, &new, low.max(1))
         })

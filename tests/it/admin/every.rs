@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::table::{Kind, Row, TABLE};
+use super::letters;
 use crate::harness::admin::Said;
 use crate::harness::flow::{self, UNPACED, eventually, place_of};
 use crate::harness::node::command;
@@ -97,19 +98,12 @@ impl Stage {
 
 /// A dead letter that can be tried again: an event that Postgres has refused for a while.
 async fn letter(world: &World, group: Uuid, seq: u64) -> u64 {
-    let raw = world.log().await.get_raw_message(seq).await.expect("stored");
-    let mut payload: Value = serde_json::from_slice(&raw.payload).expect("JSON");
-    payload["id"] = json!(Uuid::new_v4());
-    payload["content"] = json!("refused for now");
-    let database = world.database.client().await;
-    let rule = "ALTER TABLE messages ADD CONSTRAINT for_now CHECK (content <> 'refused for now')";
-    database.batch_execute(rule).await.expect("a rule");
-    world.put_into_log(group, "newMessage", &payload).await;
+    letters::refuse(world, group, seq).await;
     let found = eventually("a dead letter", async || {
         world.run_admin_json(&["dead", "list"]).await[0]["seq"].as_u64()
     });
     let found = found.await;
-    database.batch_execute("ALTER TABLE messages DROP CONSTRAINT for_now").await.expect("mended");
+    letters::mend(world).await;
     found
 }
 

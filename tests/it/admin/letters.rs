@@ -18,6 +18,24 @@ async fn waiting(world: &World, count: usize) -> Vec<Value> {
     eventually(&format!("{count} dead letters"), there).await
 }
 
+/// Puts an event into the log like the one at `seq`, of a message that Postgres refuses until [`mend`].
+pub async fn refuse(world: &World, conversation: Uuid, seq: u64) {
+    let raw = world.log().await.get_raw_message(seq).await.expect("stored");
+    let mut payload: Value = serde_json::from_slice(&raw.payload).expect("JSON");
+    payload["id"] = json!(Uuid::new_v4());
+    payload["content"] = json!("refused for now");
+    let database = world.database.client().await;
+    let rule = "ALTER TABLE messages ADD CONSTRAINT for_now CHECK (content <> 'refused for now')";
+    database.batch_execute(rule).await.expect("a rule");
+    world.put_into_log(conversation, "newMessage", &payload).await;
+}
+
+/// What was refused can be persisted from now on.
+pub async fn mend(world: &World) {
+    let database = world.database.client().await;
+    database.batch_execute("ALTER TABLE messages DROP CONSTRAINT for_now").await.expect("mended");
+}
+
 #[tokio::test]
 async fn an_event_is_persisted_after_its_cause_was_mended_and_only_once() {
     let world = World::start_with(UNPACED).await;
@@ -26,14 +44,7 @@ async fn an_event_is_persisted_after_its_cause_was_mended_and_only_once() {
     let direct = flow::open_direct(&rest, &bayo).await;
     let (seq, _) = place_of(&flow::send(&rest, direct, "fine").await);
     world.persisted().await;
-    let raw = world.log().await.get_raw_message(seq).await.expect("stored");
-    let mut payload: Value = serde_json::from_slice(&raw.payload).expect("JSON");
-    payload["id"] = json!(Uuid::new_v4());
-    payload["content"] = json!("refused for now");
-    let database = world.database.client().await;
-    let rule = "ALTER TABLE messages ADD CONSTRAINT for_now CHECK (content <> 'refused for now')";
-    database.batch_execute(rule).await.expect("a rule");
-    world.put_into_log(direct, "newMessage", &payload).await;
+    refuse(&world, direct, seq).await;
     world.put_into_log(direct, "nonsense", &json!({"a": 1})).await;
     let found = waiting(&world, 2).await;
     let event = found.iter().find(|letter| letter["event"] == "newMessage").expect("the message");
@@ -43,7 +54,7 @@ async fn an_event_is_persisted_after_its_cause_was_mended_and_only_once() {
     let shown = world.run_admin_json(&["dead", "show", &number]).await;
     assert!(shown["payload"].as_str().expect("text").contains("refused for now"));
 
-    database.batch_execute("ALTER TABLE messages DROP CONSTRAINT for_now").await.expect("mended");
+    mend(&world).await;
     let tried = world.run_admin_json(&["dead", "retry", &number, "--dry-run"]).await;
     assert_eq!(tried["retried"], json!([event["seq"]]));
     assert_eq!(letters(&world).await.len(), 2);

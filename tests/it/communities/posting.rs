@@ -4,7 +4,19 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Scene, change};
+use crate::harness::Ws;
 use crate::harness::socketio::SocketIo;
+
+/// Bayo's connections to two nodes that both know of slow mode: a message an hour.
+async fn slowed_on_two_nodes(scene: &mut Scene) -> (Ws, Ws) {
+    let second = scene.world.add_node(&[]).await;
+    let mut here = scene.world.node().ws(&scene.bayo).await;
+    let mut there = scene.world.nodes()[second].ws(&scene.bayo).await;
+    scene.set(json!({"slowModeSeconds": 3600})).await;
+    change(&mut here, "settings").await;
+    change(&mut there, "settings").await;
+    (here, there)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_admins_announce_members_read_and_react_until_it_is_undone() {
@@ -55,12 +67,7 @@ async fn where_admins_announce_members_read_and_react_until_it_is_undone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_mode_holds_on_every_node_and_after_a_restart() {
     let mut scene = Scene::start().await;
-    let second = scene.world.add_node(&[]).await;
-    let mut here = scene.world.node().ws(&scene.bayo).await;
-    let mut there = scene.world.nodes()[second].ws(&scene.bayo).await;
-    scene.set(json!({"slowModeSeconds": 3600})).await;
-    change(&mut here, "settings").await;
-    change(&mut there, "settings").await;
+    let (mut here, mut there) = slowed_on_two_nodes(&mut scene).await;
 
     let mut named = scene.message("the one");
     named["clientMessageId"] = json!("one");
@@ -116,12 +123,7 @@ async fn two_messages_at_once_do_not_both_slip_through() {
 #[tokio::test(flavor = "multi_thread")]
 async fn at_once_on_two_nodes_one_message_each_passes_at_most_and_none_behind_that() {
     let mut scene = Scene::start().await;
-    let second = scene.world.add_node(&[]).await;
-    let mut here = scene.world.node().ws(&scene.bayo).await;
-    let mut there = scene.world.nodes()[second].ws(&scene.bayo).await;
-    scene.set(json!({"slowModeSeconds": 3600})).await;
-    change(&mut here, "settings").await;
-    change(&mut there, "settings").await;
+    let (mut here, mut there) = slowed_on_two_nodes(&mut scene).await;
     let mut asked = Vec::new();
     for text in ["a", "b", "c"] {
         let on_one = here.send("sendMessage", scene.message(text)).await;
